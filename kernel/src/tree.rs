@@ -14,7 +14,7 @@ mod remove;
 mod usage;
 
 pub use list::{Listed, list};
-pub use remove::remove_all;
+pub use remove::{remove_all, remove_all_at};
 pub use usage::{Usage, usage};
 
 /// Open descriptors kept along one path; further up directories are reopened through `..` and compared.
@@ -71,11 +71,11 @@ impl Descent {
     }
 }
 
-fn open_top(path: &Path) -> io::Result<OwnedFd> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+/// The directory an entry is in, and its name there.
+fn split(path: &Path) -> io::Result<(&Path, &Path)> {
     let name = path.file_name().ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let parent = crate::path::open_dir(parent)?;
-    crate::path::open_entry_same_mount(parent.as_fd(), Path::new(name), DIRECTORY)
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((parent, Path::new(name)))
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 //!
 //! Names are single components; whoever has a longer path opens its parent with [`crate::path`] first.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 /// What `fstatat` says about an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +128,18 @@ pub fn symlink(text: &Path, directory: BorrowedFd<'_>, name: &Path) -> io::Resul
     let (text, name) = (c_name(text)?, c_name(name)?);
     // SAFETY: both are terminated strings that outlive the call.
     check(unsafe { libc::symlinkat(text.as_ptr(), directory.as_raw_fd(), name.as_ptr()) })
+}
+
+/// The text of a symbolic link (at most `PATH_MAX` bytes).
+pub fn read_link(directory: BorrowedFd<'_>, name: &Path) -> io::Result<PathBuf> {
+    let name = c_name(name)?;
+    let mut text = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: name is a terminated string, text is writable for its length; both outlive the call.
+    let length = unsafe {
+        libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), text.as_mut_ptr().cast(), text.len())
+    };
+    text.truncate(usize::try_from(length).map_err(|_| io::Error::last_os_error())?);
+    Ok(PathBuf::from(OsString::from_vec(text)))
 }
 
 /// Gives an existing entry (a link itself, not its target) a further name.

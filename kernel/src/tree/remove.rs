@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use super::{DIRECTORY, Descent, entry, list, open_top};
+use super::{DIRECTORY, Descent, entry, list, split};
 use crate::path::open_entry_same_mount;
 
 /// Removes whatever `path` names, with everything below; what is not there is removed already.
@@ -12,20 +12,32 @@ use crate::path::open_entry_same_mount;
 /// Never follows a symbolic link and never enters another mount (`EXDEV`: unmount first, then call again). Entries
 /// that vanish meanwhile are no error.
 pub fn remove_all(path: &Path) -> io::Result<()> {
-    let top = match open_top(path) {
+    let (parent, name) = split(path)?;
+    match crate::path::open_dir(parent) {
+        Ok(parent) => remove_all_at(parent.as_fd(), name),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// [`remove_all`] for one entry of an open directory.
+pub fn remove_all_at(directory: BorrowedFd<'_>, entry_name: &Path) -> io::Result<()> {
+    let top = match open_entry_same_mount(directory, entry_name, DIRECTORY) {
         Ok(fd) => fd,
         Err(error) => {
             return match error.raw_os_error() {
                 Some(libc::ENOENT) => Ok(()),
                 // Not a directory, or a link to one.
-                Some(libc::ENOTDIR | libc::ELOOP) => tolerate_missing(std::fs::remove_file(path)),
+                Some(libc::ENOTDIR | libc::ELOOP) => {
+                    tolerate_missing(entry::unlink(directory, entry_name, false))
+                }
                 _ => Err(error),
             };
         }
     };
     let mut descent = Descent { levels: Vec::new() };
     let subdirectories = unlink_files(top.as_fd())?;
-    descent.enter(top, path.to_owned(), subdirectories)?;
+    descent.enter(top, entry_name.to_owned(), subdirectories)?;
     while let Some(level) = descent.levels.last_mut() {
         if let Some(name) = level.subdirectories.pop() {
             match open_entry_same_mount(descent.current()?, &name, DIRECTORY) {
@@ -48,7 +60,7 @@ pub fn remove_all(path: &Path) -> io::Result<()> {
             tolerate_missing(entry::unlink(descent.current()?, &name, true))?;
         }
     }
-    tolerate_missing(std::fs::remove_dir(path))
+    tolerate_missing(entry::unlink(directory, entry_name, true))
 }
 
 /// Unlinks everything that is not a directory and returns the directories.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use super::{DIRECTORY, Descent, entry, list, open_top};
+use super::{DIRECTORY, Descent, entry, list, split};
 use crate::path::open_entry_same_mount;
 
 /// What a tree occupies.
@@ -29,7 +29,9 @@ pub fn usage(path: &Path) -> io::Result<Usage> {
     let mut total = Usage::default();
     let mut linked = HashSet::new();
     let mut descent = Descent { levels: Vec::new() };
-    let top = open_top(path)?;
+    let (parent, name) = split(path)?;
+    let parent = crate::path::open_dir(parent)?;
+    let top = open_entry_same_mount(parent.as_fd(), name, DIRECTORY)?;
     let subdirectories = measure(top.as_fd(), &mut total, &mut linked)?;
     descent.enter(top, path.to_owned(), subdirectories)?;
     while let Some(level) = descent.levels.last_mut() {

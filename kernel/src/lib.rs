@@ -3,8 +3,11 @@
 //! This room knows system calls and nothing above them: no async runtime, no serialisation, no Kubernetes words.
 //! Every `unsafe` of the project outside the launch executor and `pause` lives here.
 
+mod call;
 pub mod cgroup;
 pub mod credentials;
+pub mod descriptor;
+pub mod event;
 pub mod failpoint;
 pub mod file;
 pub mod mount;
@@ -12,4 +15,5 @@ pub mod namespace;
 pub mod path;
 pub mod process;
 pub mod socket;
+pub mod spawn;
 pub mod tree;

@@ -1,0 +1,82 @@
+//! What a daemon does to its own process at the door, before it does anything for others.
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::call::{check, retry};
+
+/// Makes orphaned descendants children of this process instead of process 1. Kept over `execve`, not inherited.
+///
+/// # Errors
+/// Whatever `prctl` returns.
+pub fn become_subreaper() -> io::Result<()> {
+    // SAFETY: PR_SET_CHILD_SUBREAPER takes an integer.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(|_| ())
+}
+
+/// Forbids others to trace this process and to open what its `/proc/PID` links point to (CVE-2019-5736).
+///
+/// Inherited by children until they execute a program.
+///
+/// # Errors
+/// Whatever `prctl` returns.
+pub fn set_not_dumpable() -> io::Result<()> {
+    // SAFETY: PR_SET_DUMPABLE takes an integer.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(|_| ())
+}
+
+/// Leaves the caller's session and terminal. A process that leads a group already keeps its session.
+///
+/// # Errors
+/// Whatever `setsid` returns, except for a group leader.
+pub fn new_session() -> io::Result<()> {
+    // SAFETY: setsid takes no arguments.
+    match check(unsafe { libc::setsid() }) {
+        Err(error) if error.raw_os_error() != Some(libc::EPERM) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Writes to a pipe or socket without reader return `EPIPE` instead of ending this process.
+///
+/// # Errors
+/// Whatever `sigaction` returns.
+pub fn ignore_sigpipe() -> io::Result<()> {
+    // SAFETY: SIG_IGN runs no code of ours.
+    match unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Raises the soft limit of open descriptors to the hard one and returns it.
+///
+/// # Errors
+/// Whatever `prlimit` returns.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` outlives both calls.
+    retry(|| unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: as above.
+    retry(|| unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+/// Pid of this process in its own pid namespace.
+pub fn own_pid() -> i32 {
+    // SAFETY: getpid takes no arguments and cannot fail.
+    unsafe { libc::getpid() }
+}
+
+/// Whether this process runs as root of its user namespace.
+pub fn is_root() -> bool {
+    // SAFETY: geteuid takes no arguments and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Wall clock, nanoseconds since the epoch; 0 if the clock stands before it.
+pub fn wall_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -3,6 +3,7 @@
 //! Everything this project opens has close-on-exec set. A descriptor without it was therefore inherited from whoever
 //! executed this program: that is how [`take_inherited`] and [`close_inherited`] tell ours from theirs.
 
+mod directory;
 mod inherited;
 mod memory;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::call::retry;
 
+pub use directory::{remove_at, rename_at};
 pub use inherited::{close_inherited, take_inherited};
 pub use memory::{create_memory_file, is_sealed, seal, sealed_memory_file};
 

@@ -108,6 +108,16 @@ impl Launcher {
         Ok(Self { pid_namespace, proc })
     }
 
+    /// Continues with descriptors that were kept over `execve`, in the order of [`Launcher::descriptors`].
+    pub fn from_descriptors([pid_namespace, proc]: [OwnedFd; 2]) -> Self {
+        Self { pid_namespace, proc }
+    }
+
+    /// What another program of this process needs to continue: PID namespace and procfs.
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.pid_namespace.as_fd(), self.proc.as_fd()]
+    }
+
     /// Starts a process that carries `plan` out and reports on `report`, a pipe's write end, which is closed here.
     ///
     /// `fds` are the descriptors the plan refers to, `stdio` the standard streams. All must be close-on-exec, as every

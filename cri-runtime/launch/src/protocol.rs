@@ -48,10 +48,17 @@ pub enum Request {
         /// Identity given at launch.
         id: String,
     },
-    /// Execute the attached supervisor binary in place, keeping processes and descriptors.
+    /// Execute the attached supervisor binary, a sealed memfd, in place, keeping processes and descriptors. The
+    /// connection ends when that succeeds; otherwise answered by [`Reply::Refused`].
     Upgrade,
     /// End if no process is left; otherwise answered by [`Reply::Refused`].
     Shutdown,
+    /// Let go of the write end of this process's standard input. Until then the supervisor holds one, so that a
+    /// daemon that goes away does not end the input; the reader sees its end when the daemon has closed its own too.
+    CloseStdin {
+        /// Identity given at launch.
+        id: String,
+    },
 }
 
 /// One process to start.
@@ -77,12 +84,13 @@ pub enum Stdio {
     Null,
     /// Three descriptors: standard input, output and error, used as they are.
     Passed,
-    /// One descriptor, the log file (opened for append), or none if `log` is false: output is read and discarded.
+    /// One descriptor, the log file (open for appending and reading: a torn last line is looked for), or none if `log` is false: output is read and discarded.
     /// The supervisor makes the pipes, reads them and writes CRI log lines (L-01 to L-09).
     Logged {
         /// A log descriptor is attached.
         log: bool,
-        /// Longest content of one log line, bytes; longer lines are split into `P` pieces (L-03).
+        /// Longest content of one log line, bytes; longer lines are split into `P` pieces (L-03). 0 and everything
+        /// above 1 MiB count as 1 MiB: what is held of an unfinished line is bounded.
         max_line: u32,
         /// Keep a pipe open for standard input, returned in [`Reply::Started`]; otherwise it is `/dev/null`.
         stdin: bool,
@@ -101,8 +109,8 @@ pub enum Reply {
         /// How many [`Reply::Known`] follow.
         processes: u32,
     },
-    /// One process this supervisor knows, running or ended and not yet forgotten. Descriptors: its pidfd, then the
-    /// ends of its log pipes that [`Reply::Started`] would carry.
+    /// One process this supervisor knows, running or ended and not yet forgotten. Descriptors: its pidfd, then, while
+    /// it runs, the ends of its pipes that [`Reply::Started`] would carry.
     Known(Process),
     /// The process executes its program. Descriptors: pidfd; for [`Stdio::Logged`] also the read ends of standard
     /// output and error (escrow) and, with `stdin`, the write end of standard input.
@@ -125,7 +133,8 @@ pub enum Reply {
         /// Which step, which object, which errno.
         failure: Failure,
     },
-    /// A process ended and, with [`Launch::record`], its exit record is in place.
+    /// A process ended and, with [`Launch::record`], its exit record is in place; or that could not be written (disk
+    /// full), and the process is kept as a zombie until it can, or until [`Request::Forget`].
     Exited(Exit),
     /// Answer to [`Request::ReopenLog`]; false if no such process is logged.
     LogReopened {

@@ -48,3 +48,18 @@ fn two_descriptors_of_one_file_are_the_same_file() {
     assert!(is_same_file(&read, &write).unwrap());
     assert!(!is_same_file(&read, &other).unwrap());
 }
+
+#[test]
+fn entries_are_changed_in_their_directory_only() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a"), "1").unwrap();
+    let fd = crate::path::open_dir(directory.path()).unwrap();
+    rename_at(fd.as_fd(), "a", "b").unwrap();
+    assert_eq!(std::fs::read(directory.path().join("b")).unwrap(), b"1");
+    for name in ["", ".", "..", "../b", "/b", "x/y", "nul\0"] {
+        assert_eq!(remove_at(fd.as_fd(), name).unwrap_err().raw_os_error(), Some(libc::EINVAL), "{name:?}");
+        assert_eq!(rename_at(fd.as_fd(), "b", name).unwrap_err().raw_os_error(), Some(libc::EINVAL), "{name:?}");
+    }
+    remove_at(fd.as_fd(), "b").unwrap();
+    assert_eq!(remove_at(fd.as_fd(), "b").unwrap_err().kind(), io::ErrorKind::NotFound);
+}

@@ -1,6 +1,8 @@
 //! What a daemon does to its own process at the door, before it does anything for others.
 
+use std::ffi::CStr;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::call::{check, retry};
@@ -12,17 +14,6 @@ use crate::call::{check, retry};
 pub fn become_subreaper() -> io::Result<()> {
     // SAFETY: PR_SET_CHILD_SUBREAPER takes an integer.
     check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(|_| ())
-}
-
-/// Forbids others to trace this process and to open what its `/proc/PID` links point to (CVE-2019-5736).
-///
-/// Inherited by children until they execute a program.
-///
-/// # Errors
-/// Whatever `prctl` returns.
-pub fn set_not_dumpable() -> io::Result<()> {
-    // SAFETY: PR_SET_DUMPABLE takes an integer.
-    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(|_| ())
 }
 
 /// Leaves the caller's session and terminal. A process that leads a group already keeps its session.
@@ -79,4 +70,34 @@ pub fn is_root() -> bool {
 pub fn wall_clock() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Sets the name that `ps` and `/proc/PID/comm` show, of which the kernel keeps 15 bytes.
+///
+/// # Errors
+/// Whatever `prctl` returns.
+pub fn set_name(name: &CStr) -> io::Result<()> {
+    // SAFETY: `name` is terminated and outlives the call.
+    check(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }).map(|_| ())
+}
+
+/// Replaces the program of this process by the one behind `program`, with exactly this environment. Returns only if
+/// that fails. Pid, children, and descriptors without close-on-exec stay.
+pub fn execute(program: BorrowedFd<'_>, arguments: &[&CStr], environment: &[&CStr]) -> io::Error {
+    let terminated = |strings: &[&CStr]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (arguments, environment) = (terminated(arguments), terminated(environment));
+    // SAFETY: both lists hold pointers to terminated strings that outlive the call, and end with null.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    io::Error::last_os_error()
 }

@@ -125,6 +125,9 @@ fn null_device() -> Result<OwnedFd, GatherError> {
     if !metadata.file_type().is_char_device() || metadata.rdev() != libc::makedev(1, 3) {
         return Err(GatherError::NotNull);
     }
-    mount::set_attr(tree.as_fd(), false, 0, 0, propagation::PRIVATE).map_err(fail)?;
+    // It is the host's own node: where it hides a path, root of the container must not change its mode or owner.
+    // Writing to the device itself is no write to the mount.
+    let read_only = mount::attribute::RDONLY | mount::attribute::NOSUID | mount::attribute::NOEXEC;
+    mount::set_attr(tree.as_fd(), false, read_only, 0, propagation::PRIVATE).map_err(fail)?;
     Ok(tree)
 }

@@ -1,0 +1,240 @@
+//! Runs cases in forked processes, and containers in those.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use launch::compile::{Compiled, Options, compile};
+use launch::execute::{Launcher, enclose};
+use launch::gather;
+use launch::plan::{Failure, Plan};
+use launch::report::{Outcome, Report};
+use oci_spec::runtime::Spec;
+
+/// A named case. The directory is its own and is removed after it.
+#[derive(Clone, Copy)]
+pub struct Case {
+    pub name: &'static str,
+    pub run: fn(&Path),
+}
+
+/// No case takes a tenth of this, on any machine.
+const DEADLINE_SECONDS: u32 = 60;
+
+const BUSYBOX: &str = "/bin/busybox";
+
+pub fn main(cases: &[Case]) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        cases.iter().for_each(|case| println!("{}: test", case.name));
+        return;
+    }
+    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let chosen = |case: &&Case| filters.is_empty() || filters.iter().any(|filter| case.name.contains(*filter));
+    // SAFETY: no pointers are passed.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skipped: starting containers needs root");
+        return;
+    }
+    if !Path::new(BUSYBOX).exists() {
+        eprintln!("skipped: no {BUSYBOX}; apt-get install busybox-static");
+        return;
+    }
+    let mut failed = Vec::new();
+    for case in cases.iter().filter(chosen) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let passed = forked(|| (case.run)(directory.path()));
+        println!("test {} ... {}", case.name, if passed { "ok" } else { "FAILED" });
+        if !passed {
+            failed.push(case.name);
+        }
+    }
+    println!("\ntest result: {}. {} failed", if failed.is_empty() { "ok" } else { "FAILED" }, failed.len());
+    if !failed.is_empty() {
+        std::process::exit(1);
+    }
+}
+
+/// Runs `f` in a child process; whether it returned rather than panicked or timed out.
+fn forked(f: impl FnOnce()) -> bool {
+    // SAFETY: this process has one thread, so the child is a full copy that may do anything.
+    match unsafe { libc::fork() } {
+        0 => {
+            // SAFETY: no pointers are passed.
+            unsafe { libc::alarm(DEADLINE_SECONDS) };
+            let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_ok();
+            // SAFETY: ends the process without the parent's exit handlers.
+            unsafe { libc::_exit(i32::from(!passed)) }
+        }
+        pid => wait(pid) == Ended::Code(0),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Code(i32),
+    Signal(i32),
+}
+
+pub fn wait(pid: i32) -> Ended {
+    let mut status = 0;
+    // SAFETY: status has room for the int.
+    let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    assert_eq!(waited, pid, "{}", std::io::Error::last_os_error());
+    if libc::WIFEXITED(status) { Ended::Code(libc::WEXITSTATUS(status)) } else { Ended::Signal(libc::WTERMSIG(status)) }
+}
+
+pub fn pipe() -> (OwnedFd, OwnedFd) {
+    kernel::descriptor::pipe().expect("a pipe")
+}
+
+/// A root filesystem of one layer: busybox under all its names, and the usual directories.
+pub struct Image {
+    pub lower: PathBuf,
+    pub upper: PathBuf,
+    pub work: PathBuf,
+}
+
+impl Image {
+    pub fn new(directory: &Path) -> Self {
+        let image = Self {
+            lower: directory.join("lower"),
+            upper: directory.join("upper"),
+            work: directory.join("work"),
+        };
+        for path in [&image.upper, &image.work, &image.lower.join("bin"), &image.lower.join("etc")] {
+            std::fs::create_dir_all(path).expect("mkdir");
+        }
+        for path in ["proc", "sys", "dev", "tmp"] {
+            std::fs::create_dir(image.lower.join(path)).expect("mkdir");
+        }
+        std::fs::copy(BUSYBOX, image.lower.join("bin/busybox")).expect("copy busybox");
+        for name in [
+            "sh", "cat", "id", "ls", "hostname", "stat", "grep", "mkdir", "touch", "readlink", "umask", "sleep",
+            "echo", "chmod", "mount", "sed", "head", "true", "printenv", "mknod", "test", "wc", "sort", "dd",
+        ] {
+            std::os::unix::fs::symlink("busybox", image.lower.join("bin").join(name)).expect("link");
+        }
+        image
+    }
+
+    pub fn options(&self) -> Options {
+        Options {
+            rootfs: launch::compile::Rootfs::Overlay {
+                lower: vec![self.lower.clone()],
+                upper: self.upper.clone(),
+                work: self.work.clone(),
+            },
+            ..Options::default()
+        }
+    }
+}
+
+/// A plan with its descriptors.
+pub struct Ready {
+    pub plan: Plan,
+    pub fds: Vec<OwnedFd>,
+}
+
+impl Ready {
+    /// Compiles and gathers, as the daemon does.
+    pub fn new(spec: &Spec, options: &Options, given: Vec<OwnedFd>) -> Self {
+        assert_eq!(usize::from(options.given), given.len());
+        Self::from(compile(spec, options).expect("compile"), given)
+    }
+
+    pub fn from(compiled: Compiled, given: Vec<OwnedFd>) -> Self {
+        let mut fds = given;
+        fds.extend(gather(&compiled.needs).expect("gather"));
+        // The plan travels encoded; what arrives must be what was sent.
+        let bytes = compiled.plan.encode().expect("encode");
+        Self { plan: Plan::decode(&bytes).expect("decode"), fds }
+    }
+}
+
+/// The supervisor's side of a case.
+pub struct Room {
+    launcher: Launcher,
+    null: OwnedFd,
+}
+
+/// A started process.
+pub struct Running {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    pub output: File,
+    pub outcome: Outcome,
+}
+
+impl Room {
+    /// Leaves the host behind: everything that needs its paths must have been gathered.
+    pub fn enter() -> Self {
+        let launcher = Launcher::new().expect("a launcher");
+        let null = File::options().read(true).write(true).open("/dev/null").expect("the null device").into();
+        enclose().expect("a mount namespace of its own");
+        Self { launcher, null }
+    }
+
+    pub fn start(&self, ready: &Ready) -> Result<Running, Failure> {
+        let (output, stdout) = pipe();
+        let (report, report_end) = pipe();
+        let fds: Vec<BorrowedFd<'_>> = ready.fds.iter().map(AsFd::as_fd).collect();
+        let streams = [self.null.as_fd(), stdout.as_fd(), stdout.as_fd()];
+        let spawned = self.launcher.spawn(&ready.plan, &fds, report_end, streams)?;
+        drop(stdout);
+        let mut bytes = Vec::new();
+        File::from(report).read_to_end(&mut bytes).expect("read the report");
+        let outcome = Report::decode(&bytes).expect("decode the report");
+        if let Err(failure) = outcome.clone().into_result() {
+            wait(spawned.pid);
+            return Err(failure);
+        }
+        Ok(Running { pid: spawned.pid, pidfd: spawned.pidfd, output: output.into(), outcome })
+    }
+
+    /// Starts and waits; what the program wrote, and how it ended.
+    pub fn run(&self, ready: &Ready) -> Result<(String, Ended), Failure> {
+        self.start(ready).map(Running::finish)
+    }
+}
+
+impl Running {
+    pub fn finish(mut self) -> (String, Ended) {
+        let mut text = String::new();
+        self.output.read_to_string(&mut text).expect("output is text");
+        (text, wait(self.pid))
+    }
+
+    pub fn kill(self) -> Ended {
+        // SAFETY: no pointers are passed but a null one.
+        let sent = unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, self.pidfd.as_raw_fd(), libc::SIGKILL, 0, 0)
+        };
+        assert_eq!(sent, 0);
+        wait(self.pid)
+    }
+
+    /// Reads until the program has written a line.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        let mut byte = [0_u8];
+        while self.output.read(&mut byte).expect("output") == 1 && byte[0] != b'\n' {
+            line.push(char::from(byte[0]));
+        }
+        line
+    }
+}
+
+/// Runs a container with this spec and image, to its end.
+pub fn run(spec: &Spec, options: &Options) -> Result<(String, Ended), Failure> {
+    let ready = Ready::new(spec, options, Vec::new());
+    Room::enter().run(&ready)
+}
+
+/// Takes ownership of a raw descriptor just made.
+pub fn own(fd: i64) -> OwnedFd {
+    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: the kernel just returned this descriptor and nobody else knows it.
+    unsafe { OwnedFd::from_raw_fd(fd as i32) }
+}

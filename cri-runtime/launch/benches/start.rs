@@ -1,0 +1,153 @@
+//! How long a start takes: gathering, cloning, every step, and the whole until the program runs.
+//!
+//! Prints medians; asserts nothing. As root, with `/bin/busybox` (package busybox-static). The plan is that of a pod's
+//! container: all namespaces, overlay root, masked and read-only paths, cgroups of this host, RuntimeDefault filter.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kernel::cgroup::Hierarchies;
+use launch::compile::{Cgroups, compile};
+use launch::gather;
+use launch::plan::Signals;
+use oci_spec::runtime::Spec;
+
+#[path = "../tests/start/harness.rs"]
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+mod harness;
+#[path = "../tests/start/spec.rs"]
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+mod spec;
+
+const ROUNDS: usize = 100;
+const WARM_UP: usize = 10;
+
+fn main() {
+    // SAFETY: no pointers are passed.
+    if unsafe { libc::geteuid() } != 0 || !Path::new("/bin/busybox").exists() {
+        eprintln!("skipped: needs root and /bin/busybox (package busybox-static)");
+        return;
+    }
+    raise_descriptor_limit();
+    let directory = tempfile::tempdir().expect("a directory");
+    let hierarchies = Hierarchies::of_host(Path::new("/sys/fs/cgroup")).expect("cgroups");
+    let name = format!("/orlop-bench-{}", std::process::id());
+    let group = hierarchies.group(Path::new(&name)).expect("a name");
+    group.create().expect("a cgroup");
+    let cgroups = Cgroups::of(&group, false);
+
+    let mut full = spec::base("exit");
+    full["process"]["args"] = serde_json::json!(["/bin/busybox", "true"]);
+    full["linux"]["seccomp"] = serde_json::Value::Null;
+    println!("{:<46} {:>9} {:>9} {:>9}", "microseconds", "p50", "p90", "min");
+    measure("no filter, no cgroup", directory.path(), &spec::parse(full.clone()), Cgroups::default(), None);
+    measure("cgroups", directory.path(), &spec::parse(full.clone()), cgroups.clone(), None);
+    let filter = default_filter();
+    println!("filter: {} instructions", filter.program.len());
+    let steps = measure("cgroups and filter", directory.path(), &spec::parse(full), cgroups, Some(filter));
+    println!();
+    for (name, times) in steps {
+        row(&format!("  {name}"), times);
+    }
+    group.remove(Duration::from_secs(5)).expect("remove the cgroup");
+}
+
+fn default_filter() -> launch::plan::Filter {
+    let context = launch::seccomp::Context {
+        arch: launch::seccomp::Arch::native().expect("a known architecture"),
+        ..Default::default()
+    };
+    launch::seccomp::runtime_default().resolve(&context).expect("resolve").compile().expect("compile")
+}
+
+/// One series; returns the times of each step by name.
+fn measure(
+    title: &str,
+    directory: &Path,
+    spec: &Spec,
+    cgroups: Cgroups,
+    seccomp: Option<launch::plan::Filter>,
+) -> BTreeMap<String, Vec<u64>> {
+    let mut prepared = Vec::new();
+    let (mut compiling, mut gathering) = (Vec::new(), Vec::new());
+    let image = harness::Image::new(&directory.join(title.replace([' ', ','], "-")));
+    for round in 0..ROUNDS + WARM_UP {
+        let upper = directory.join(format!("{}-{round}-upper", title.len()));
+        let work = directory.join(format!("{}-{round}-work", title.len()));
+        std::fs::create_dir(&upper).expect("mkdir");
+        std::fs::create_dir(&work).expect("mkdir");
+        let mut options = image.options();
+        options.rootfs = launch::compile::Rootfs::Overlay { lower: vec![image.lower.clone()], upper, work };
+        options.cgroups = cgroups.clone();
+        options.seccomp = seccomp.clone();
+        options.signals = Signals::Unblocked;
+        let begin = Instant::now();
+        let compiled = compile(spec, &options).expect("compile");
+        compiling.push(micros(begin));
+        let begin = Instant::now();
+        let fds = gather(&compiled.needs).expect("gather");
+        gathering.push(micros(begin));
+        prepared.push(harness::Ready { plan: compiled.plan, fds });
+    }
+    row(&format!("{title}: compile"), compiling);
+    row(&format!("{title}: gather"), gathering);
+
+    // The rest happens in the supervisor's place; its results come back through a pipe.
+    let (read, write) = harness::pipe();
+    // SAFETY: this process has one thread.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        drop(read);
+        let room = harness::Room::enter();
+        let mut lines = Vec::new();
+        for (round, ready) in prepared.into_iter().enumerate() {
+            let begin = Instant::now();
+            let running = room.start(&ready).expect("start");
+            let total = micros(begin);
+            let outcome = running.outcome.clone();
+            running.finish();
+            if round >= WARM_UP {
+                lines.push(format!("total\t{total}"));
+                lines.extend(outcome.steps.iter().map(|step| format!("{}\t{}", step.name, step.nanos / 1000)));
+            }
+        }
+        std::io::Write::write_all(&mut File::from(write), lines.join("\n").as_bytes()).expect("write");
+        // SAFETY: ends the process without the parent's exit handlers.
+        unsafe { libc::_exit(0) };
+    }
+    drop(write);
+    drop(prepared);
+    let mut text = String::new();
+    File::from(read).read_to_string(&mut text).expect("read");
+    assert_eq!(harness::wait(pid), harness::Ended::Code(0));
+    let mut steps = BTreeMap::<String, Vec<u64>>::new();
+    for line in text.lines() {
+        let (name, time) = line.split_once('\t').expect("name and time");
+        steps.entry(name.to_owned()).or_default().push(time.parse().expect("a number"));
+    }
+    row(&format!("{title}: clone to running"), steps.remove("total").expect("totals"));
+    steps
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).expect("not an eternity")
+}
+
+fn row(name: &str, mut times: Vec<u64>) {
+    times.sort_unstable();
+    let at = |part: usize| times[(times.len() - 1) * part / 100];
+    println!("{name:<46} {:>9} {:>9} {:>9}", at(50), at(90), at(0));
+}
+
+fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: limit has room for the old value and is a valid new one.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+    }
+}

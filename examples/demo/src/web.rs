@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -39,6 +39,8 @@ pub(crate) fn serve(port: u16) -> Outcome {
 
 fn answer(mut stream: &TcpStream) -> Outcome {
     let peer = stream.peer_addr().map_err(doing("name the client"))?;
+    // The socket is dual stack; an IPv4 client is shown as one.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     stream.set_read_timeout(Some(PATIENCE)).map_err(doing("limit the wait"))?;
     let mut head = BufReader::new(stream).take(HEAD_MAX);
     let mut request = String::new();

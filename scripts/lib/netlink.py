@@ -1,0 +1,105 @@
+"""The few netlink messages that removing an instance needs: links and nftables tables.
+
+Spoken directly, because `ip` and `nft` are not on every machine that runs the runtime.
+"""
+
+import errno
+import os
+import socket
+import struct
+
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+RTM_DELLINK, IFLA_IFNAME = 17, 3
+# include/uapi/linux/netfilter/nfnetlink.h and nf_tables.h
+NFNL_SUBSYS_NFTABLES, NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 10, 0x10, 0x11
+NFT_MSG_NEWTABLE, NFT_MSG_GETTABLE, NFT_MSG_DELTABLE, NFTA_TABLE_NAME = 0, 1, 2, 1
+TIMEOUT = 10.0
+
+
+def attribute(kind, value):
+    return struct.pack("=HH", len(value) + 4, kind) + value + b"\0" * (-len(value) % 4)
+
+
+def message(kind, flags, body, sequence=1):
+    return struct.pack("=IHHII", len(body) + 16, kind, flags | NLM_F_REQUEST, sequence, 0) + body
+
+
+def replies(data):
+    while len(data) >= 16:
+        length, kind = struct.unpack_from("=IH", data)
+        yield kind, data[16:length]
+        data = data[(length + 3) & ~3:]
+
+
+def talk(family, request, until_done):
+    """Sends a request and yields the bodies of its answers; an error of the kernel is raised."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family) as link:
+        link.settimeout(TIMEOUT)
+        link.bind((0, 0))
+        link.send(request)
+        while True:
+            for kind, body in replies(link.recv(1 << 20)):
+                if kind == NLMSG_ERROR:
+                    code = -struct.unpack_from("=i", body)[0]
+                    if code:
+                        raise OSError(code, os.strerror(code))
+                    return
+                if kind == NLMSG_DONE:
+                    return
+                yield body
+            if not until_done:
+                return
+
+
+def ports(bridge):
+    """How many ports a bridge has; 0 also if there is no such bridge."""
+    try:
+        return len(os.listdir(f"/sys/class/net/{bridge}/brif"))
+    except FileNotFoundError:
+        return 0
+
+
+def delete_link(name):
+    header = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, 0, 0)
+    request = message(RTM_DELLINK, NLM_F_ACK, header + attribute(IFLA_IFNAME, name.encode() + b"\0"))
+    try:
+        list(talk(NETLINK_ROUTE, request, True))
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+def tables():
+    """(family, name) of every nftables table; none where the kernel has no nftables."""
+    request = message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_DUMP, struct.pack("=BBH", socket.AF_UNSPEC, 0, 0))
+    found = []
+    try:
+        for body in talk(NETLINK_NETFILTER, request, True):
+            family, data = body[0], body[4:]
+            while len(data) >= 4:
+                length, kind = struct.unpack_from("=HH", data)
+                if kind == NFTA_TABLE_NAME:
+                    found.append((family, data[4:length].rstrip(b"\0").decode()))
+                data = data[(length + 3) & ~3:]
+    except OSError as error:
+        if error.errno not in (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+    return found
+
+
+def delete_table(family, name):
+    """nftables changes only inside a batch."""
+    edge = struct.pack("=BBH", socket.AF_UNSPEC, 0, socket.htons(NFNL_SUBSYS_NFTABLES))
+    header = struct.pack("=BBH", family, 0, 0)
+    request = (
+        message(NFNL_MSG_BATCH_BEGIN, 0, edge, 1)
+        + message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE, NLM_F_ACK, header + attribute(NFTA_TABLE_NAME, name.encode() + b"\0"), 2)
+        + message(NFNL_MSG_BATCH_END, 0, edge, 3)
+    )
+    try:
+        list(talk(NETLINK_NETFILTER, request, True))
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise

@@ -4,6 +4,7 @@
 //! - [`compile()`] (feature `compile`): OCI runtime spec to plan, pure; and [`gather()`], which opens the descriptors it
 //!   needs. Both run in the daemon.
 //! - [`execute`]: the child half, run by the single-threaded supervisor. The only `unsafe` outside `kernel`.
+//! - [`seccomp`] (feature `compile`): profiles to filters, pure.
 //! - [`report`]: what the child tells the supervisor.
 //! - [`protocol`]: what daemon and supervisor tell each other.
 
@@ -15,6 +16,8 @@ pub mod gather;
 pub mod plan;
 pub mod protocol;
 pub mod report;
+#[cfg(feature = "compile")]
+pub mod seccomp;
 
 #[cfg(feature = "compile")]
 pub use compile::{CompileError, Compiled, Need, Options, compile, compile_exec};

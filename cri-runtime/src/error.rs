@@ -45,13 +45,13 @@ impl Failure {
 
     /// A failure that tells `error` and its causes. Errors that say the disk is full, or that a limit of the host is
     /// reached, become [`Class::ResourceExhausted`] whatever operation met them.
-    pub fn because(class: Class, error: &dyn Error) -> Self {
+    pub fn because(class: Class, error: &(dyn Error + 'static)) -> Self {
         let class = if exhausted(error) { Class::ResourceExhausted } else { class };
         Self { class, message: chain(error) }
     }
 }
 
-fn exhausted(error: &dyn Error) -> bool {
+fn exhausted(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<io::Error>() {

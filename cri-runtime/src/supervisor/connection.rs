@@ -9,34 +9,42 @@ use kernel::process::Pidfd;
 use kernel::socket::Connection;
 use launch::protocol::{Exit, INLINE_PLAN_MAX, Launch, Reply, Request};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixDatagram;
 use tokio::sync::{mpsc, oneshot};
 
 use super::spawn::{Programs, connect_or_spawn};
 use super::{Ask, Event, Start, Started, SupervisorError};
 
 /// Largest message, bytes: an inline plan and what goes with it.
-const MESSAGE_MAX: usize = INLINE_PLAN_MAX + 64 * 1024;
+pub(super) const MESSAGE_MAX: usize = INLINE_PLAN_MAX + 64 * 1024;
 
 /// Messages over the socket.
 #[derive(Debug)]
-pub(super) struct Wire(AsyncFd<Connection>);
+pub(super) struct Wire {
+    connection: Connection,
+    /// A duplicate of the connection that tokio watches. It has a type for datagrams, not for sequenced packets, and
+    /// only tells when the socket is ready: what is sent and received goes through `connection`.
+    readiness: UnixDatagram,
+}
 
 impl Wire {
     pub(super) fn new(connection: Connection) -> io::Result<Self> {
         connection.set_nonblocking(true)?;
         connection.set_send_buffer(4 * 1024 * 1024)?;
-        AsyncFd::new(connection).map(Self)
+        let duplicate = connection.as_fd().try_clone_to_owned()?;
+        let readiness = UnixDatagram::from_std(duplicate.into())?;
+        Ok(Self { connection, readiness })
     }
 
     pub(super) async fn send(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let message = postcard::to_stdvec(request).map_err(io::Error::other)?;
-        self.0.async_io(Interest::WRITABLE, |c| c.send(&message, descriptors)).await
+        self.readiness.async_io(Interest::WRITABLE, || self.connection.send(&message, descriptors)).await
     }
 
-    pub(super) async fn receive(&self) -> io::Result<(Reply, Vec<OwnedFd>)> {
-        let mut buffer = vec![0; MESSAGE_MAX];
-        let received = self.0.async_io(Interest::READABLE, |c| c.receive(&mut buffer)).await?;
+    /// Receives the next message into `buffer`, which has [`MESSAGE_MAX`] bytes. Nothing is lost when it is dropped
+    /// before it is ready.
+    pub(super) async fn receive(&self, buffer: &mut [u8]) -> io::Result<(Reply, Vec<OwnedFd>)> {
+        let received = self.readiness.async_io(Interest::READABLE, || self.connection.receive(buffer)).await?;
         let received = received.ok_or(io::ErrorKind::UnexpectedEof)?;
         let reply = postcard::from_bytes(&buffer[..received.length]).map_err(io::Error::other)?;
         Ok((reply, received.descriptors))
@@ -64,6 +72,7 @@ pub(super) async fn run(
     mut inbox: mpsc::Receiver<Ask>,
     events: mpsc::Sender<Event>,
 ) {
+    let mut buffer = vec![0; MESSAGE_MAX];
     loop {
         let mut awaited = Awaited::default();
         let error = loop {
@@ -74,7 +83,7 @@ pub(super) async fn run(
                         break error;
                     }
                 }
-                reply = wire.receive() => match reply {
+                reply = wire.receive(&mut buffer) => match reply {
                     Ok((reply, descriptors)) => {
                         if let Some(event) = awaited.route(reply, descriptors)
                             && events.send(event).await.is_err()

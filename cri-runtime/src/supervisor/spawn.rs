@@ -15,7 +15,7 @@ use kernel::spawn;
 use launch::protocol::{EXITS_FD, LISTENER_FD, Reply, Request, VERSION};
 
 use super::{Known, SupervisorError};
-use crate::supervisor::connection::Wire;
+use crate::supervisor::connection::{MESSAGE_MAX, Wire};
 
 /// How long a supervisor may take to say who it is.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
@@ -104,9 +104,10 @@ enum CgroupError {
 async fn greet(connection: Connection) -> Result<(Wire, Vec<Known>), SupervisorError> {
     let reach = |source| SupervisorError::Reach { operation: "speak to", source };
     let wire = Wire::new(connection).map_err(reach)?;
+    let mut buffer = vec![0; MESSAGE_MAX];
     let talk = async {
         wire.send(&Request::Hello { version: VERSION }, &[]).await?;
-        let (welcome, _) = wire.receive().await?;
+        let (welcome, _) = wire.receive(&mut buffer).await?;
         let processes = match welcome {
             Reply::Welcome { version, processes, .. } if version == VERSION => processes,
             Reply::Welcome { version, .. } => return Ok(Err(SupervisorError::Version { theirs: version, ours: VERSION })),
@@ -114,7 +115,7 @@ async fn greet(connection: Connection) -> Result<(Wire, Vec<Known>), SupervisorE
         };
         let mut known = Vec::with_capacity(processes as usize);
         while known.len() < processes as usize {
-            match wire.receive().await? {
+            match wire.receive(&mut buffer).await? {
                 (Reply::Known(process), descriptors) => {
                     let mut descriptors = descriptors.into_iter();
                     let pidfd = descriptors.next().map(Pidfd::from);

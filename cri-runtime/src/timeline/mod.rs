@@ -106,7 +106,7 @@ impl Recorder {
     ///
     /// # Errors
     /// Those of `work`.
-    pub fn stage<T, E: std::error::Error>(
+    pub fn stage<T, E: std::error::Error + 'static>(
         &self,
         stage: &str,
         object: &str,
@@ -114,7 +114,7 @@ impl Recorder {
     ) -> Result<T, E> {
         let begun = self.begin(stage, object);
         let result = work();
-        begun.end(result.as_ref().err().map(|e| e as &dyn std::error::Error));
+        begun.end(result.as_ref().err().map(|e| e as _));
         result
     }
 
@@ -149,7 +149,7 @@ impl Recorder {
 
 impl Stage<'_> {
     /// Ends the stage, with its error if it failed.
-    pub fn end(self, error: Option<&dyn std::error::Error>) {
+    pub fn end(self, error: Option<&(dyn std::error::Error + 'static)>) {
         let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let (errno, error) = error.map_or((0, String::new()), |e| (errno_of(e), crate::error::chain(e)));
         self.recorder.push(Entry {
@@ -165,7 +165,7 @@ impl Stage<'_> {
 }
 
 /// The errno at the root of an error, or 0.
-fn errno_of(error: &dyn std::error::Error) -> i32 {
+fn errno_of(error: &(dyn std::error::Error + 'static)) -> i32 {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(errno) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {

@@ -1,0 +1,26 @@
+//! Containers: one file per verb. They belong to the owner task of their pod, which is the only one to change them.
+
+mod create;
+pub mod exec_sync;
+mod exit;
+mod log;
+mod remove;
+pub mod signal;
+mod start;
+mod stop;
+pub mod stopping;
+
+use cri_api::v1::Signal;
+
+pub(crate) use create::put as store;
+pub(crate) use exit::{judge, lost};
+pub(crate) use remove::finish as finish_removal;
+
+use crate::record::ContainerRecord;
+
+/// The signal a container is asked to stop with: its own, its image's, or SIGTERM.
+pub fn stop_signal(container: &ContainerRecord) -> i32 {
+    let own = Signal::try_from(container.config.stop_signal).ok().and_then(signal::of_cri);
+    let image = || container.image.stop_signal.as_deref().and_then(signal::number);
+    own.or_else(image).unwrap_or(signal::SIGTERM)
+}

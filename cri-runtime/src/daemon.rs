@@ -1,0 +1,202 @@
+//! The life of the daemon: open everything, recover, serve, stop serving. Containers outlive it.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use cni_plugins::invoke::{Builtin, Network, NetworkConfig};
+use kernel::cgroup::Hierarchies;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::config::Config;
+use crate::creation::Creations;
+use crate::image::{Images, ImagesConfig};
+use crate::index::Index;
+use crate::oci::Defaults;
+use crate::record::Records;
+use crate::runtime::{NETWORK_SLOTS, Runtime};
+use crate::sandbox::Command;
+use crate::seccomp::Filters;
+use crate::supervisor::{Event, Programs};
+use crate::trash::Trash;
+use crate::{recovery, server, supervisor};
+
+/// How long RPCs that are under way may take after the daemon was asked to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs until SIGTERM or SIGINT. Containers go on.
+///
+/// # Errors
+/// What keeps the daemon from starting, or the transport that failed.
+pub async fn run(config: Config) -> Result<()> {
+    let _lock = prepare_directories(&config)?;
+    let (runtime, known, events) = open(config).await?;
+    let at = std::time::Instant::now();
+    {
+        let runtime = runtime.clone();
+        tokio::task::spawn_blocking(move || recovery::recover(&runtime, known)).await??;
+    }
+    let pods = runtime.index.pods().len();
+    tracing::info!(pods, containers = runtime.index.containers().len(), took = ?at.elapsed(), "recovered");
+    tokio::spawn(route(runtime.clone(), events));
+
+    let socket = runtime.config.socket.clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = server::serve(&socket, runtime, async {
+        // A sender that is dropped ends the service too.
+        let _ = stopped.await;
+    });
+    tokio::pin!(serving);
+    let mut term = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    tracing::info!(socket = %socket.display(), version = env!("CARGO_PKG_VERSION"), "serving");
+    tokio::select! {
+        result = &mut serving => return result,
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    tracing::info!("ending; containers go on");
+    drop(stop);
+    match tokio::time::timeout(DRAIN, serving).await {
+        Ok(result) => result,
+        Err(_) => {
+            tracing::warn!("requests under way are left behind; a retry joins them after the next start");
+            Ok(())
+        }
+    }
+}
+
+/// Makes the directories and takes the locks that keep a second daemon out (RC-16).
+fn prepare_directories(config: &Config) -> Result<Vec<File>> {
+    let mut locks = Vec::new();
+    for dir in [&config.root, &config.state] {
+        fs::create_dir_all(dir).with_context(|| format!("make directory {}", dir.display()))?;
+        // Nobody but root looks into containers' layers and records.
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o711))
+            .with_context(|| format!("set mode of {}", dir.display()))?;
+        locks.push(lock(dir)?);
+    }
+    let private = [config.timelines(), config.records(), config.exits(), config.root.join("containers")];
+    for dir in private {
+        fs::create_dir_all(&dir).with_context(|| format!("make directory {}", dir.display()))?;
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("set mode of {}", dir.display()))?;
+    }
+    Ok(locks)
+}
+
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join("lock");
+    match kernel::file::try_lock(&path).with_context(|| format!("lock {}", path.display()))? {
+        Some(mut file) => {
+            file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()))?;
+            Ok(file)
+        }
+        None => {
+            let holder = fs::read_to_string(&path).unwrap_or_default();
+            bail!("lock {}: cri-runtime with pid {} runs there already", path.display(), holder.trim())
+        }
+    }
+}
+
+async fn open(config: Config) -> Result<(Arc<Runtime>, Vec<supervisor::Known>, mpsc::Receiver<Event>)> {
+    let cgroups = Hierarchies::of_host(&config.cgroup_root).context("find cgroup hierarchies")?;
+    let programs = Programs {
+        supervisor: config.program("orlop-supervisor"),
+        socket: config.supervisor_socket(),
+        exits: config.exits(),
+        log: config.state.join("supervisor.log"),
+        cgroup: Path::new(&config.cgroup_parent).join("supervisor"),
+        hierarchies: cgroups.clone(),
+    };
+    let records = Records::open(config.records())?;
+    let images = Images::open(ImagesConfig {
+        root: config.root.clone(),
+        certs_d: config.certs_d.clone(),
+        ..ImagesConfig::default()
+    })
+    .context("open image store")?;
+    let network = Network::new(NetworkConfig {
+        conf_dir: config.cni_conf_dir.clone(),
+        bin_dirs: config.cni_bin_dirs.clone(),
+        cache_dir: config.state.join("cni"),
+        state_dir: config.state.join("network"),
+        builtin: Builtin {
+            name: config.network.name.clone(),
+            bridge: config.network.bridge.clone(),
+            subnet: config.network.subnet.parse().with_context(|| {
+                format!("use subnet {:?}: it is not of the form 10.85.0.0/16", config.network.subnet)
+            })?,
+            mtu: None,
+        },
+    });
+    let (supervisor, known, events) = supervisor::start(programs).await?;
+    let runtime = Runtime {
+        records,
+        trash: Trash::open(config.root.join("trash")).context("open trash")?,
+        index: Index::default(),
+        creations: Creations::default(),
+        supervisor,
+        images,
+        network: Arc::new(network),
+        network_slots: Semaphore::new(NETWORK_SLOTS),
+        cgroups,
+        filters: Filters::default(),
+        defaults: Defaults::of_host().context("look at the host")?,
+        config,
+    };
+    Ok((Arc::new(runtime), known, events))
+}
+
+/// Hands what the supervisor tells to the owners of the pods it concerns.
+async fn route(runtime: Arc<Runtime>, mut events: mpsc::Receiver<Event>) {
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Exited(exit) => {
+                let sandbox = match runtime.index.container(&exit.id) {
+                    Ok(container) => container.sandbox.clone(),
+                    Err(_) => exit.id.clone(),
+                };
+                match runtime.index.inbox(&sandbox) {
+                    Ok(inbox) => send(inbox, Command::Exited(exit)),
+                    // Of a sandbox that is being undone or gone; whoever undoes it forgets it.
+                    Err(_) => tracing::debug!(id = %exit.id, "exit of nobody"),
+                }
+            }
+            Event::Replaced => {
+                for pod in runtime.index.pods() {
+                    if let Ok(inbox) = runtime.index.inbox(&pod.id) {
+                        send(inbox, Command::SupervisorReplaced);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sends without waiting for an owner that is busy: the others' exits are behind this one.
+fn send(inbox: crate::index::Inbox, command: Command) {
+    if let Err(mpsc::error::TrySendError::Full(command)) = inbox.try_send(command) {
+        tokio::spawn(async move {
+            // An owner that ended has no use for it.
+            let _ = inbox.send(command).await;
+        });
+    }
+}
+
+/// Where log lines go: standard error, with colour on a terminal that wants it.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn start_logging(filter: &str) -> Result<()> {
+    let colour = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .with_context(|| format!("use log level {filter:?}: not error, warn, info, debug, trace or a filter"))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
+    Ok(())
+}

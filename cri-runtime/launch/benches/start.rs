@@ -13,6 +13,7 @@ use kernel::cgroup::Hierarchies;
 use launch::compile::{Cgroups, compile};
 use launch::gather;
 use launch::plan::Signals;
+use launch::seccomp::{Arch, Context, KernelVersion, runtime_default};
 use oci_spec::runtime::Spec;
 
 #[path = "../tests/start/harness.rs"]
@@ -56,11 +57,14 @@ fn main() {
 }
 
 fn default_filter() -> launch::plan::Filter {
-    let context = launch::seccomp::Context {
-        arch: launch::seccomp::Arch::native().expect("a known architecture"),
-        ..Default::default()
+    let native = Arch::native().expect("a known architecture");
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
+    let context = Context {
+        capabilities: spec::CAPABILITIES.iter().map(ToString::to_string).collect(),
+        native,
+        kernel: KernelVersion::parse(&release).expect("a version"),
     };
-    launch::seccomp::runtime_default().resolve(&context).expect("resolve").compile().expect("compile")
+    runtime_default().resolve(&context).expect("resolve").compile(native).expect("compile")
 }
 
 /// One series; returns the times of each step by name.

@@ -89,29 +89,34 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Default dispositions for all signals, and the mask the program starts with. What the supervisor ignores (`SIGPIPE`)
-/// would stay ignored over `execve`, and so would its mask.
+/// Default dispositions for all signals, and the mask the program starts with. What the supervisor ignores (`SIGPIPE`),
+/// or whoever started it, would stay ignored over `execve`, and so would its mask.
+///
+/// Raw system calls, because the C library keeps two signals for itself and leaves them as they are.
 pub(super) fn reset_signals(signals: Signals) -> io::Result<()> {
     const LAST: i32 = 64;
-    // SAFETY: sigaction and sigset_t are plain data, for which zero is a valid value: default handler, no flags,
-    // nothing masked.
-    let (default, mut mask) = unsafe { (std::mem::zeroed::<libc::sigaction>(), std::mem::zeroed()) };
-    for signal in 1..=LAST {
-        // The C library keeps a few for itself and refuses them; SIGKILL and SIGSTOP cannot be changed.
-        // SAFETY: default is a valid sigaction.
-        unsafe { libc::sigaction(signal, &raw const default, ptr::null_mut()) };
-    }
-    // SAFETY: mask has room for a sigset_t, which both calls initialise.
-    unsafe {
-        match signals {
-            Signals::Unblocked => libc::sigemptyset(&raw mut mask),
-            Signals::Blocked => libc::sigfillset(&raw mut mask),
+    /// Size of the kernel's signal set, bytes.
+    const SET: usize = 8;
+    // The kernel's sigaction is at most handler, flags, restorer and set; all zero is the default handler.
+    let default = [0_u64; 4];
+    for signal in (1..=LAST).filter(|&signal| signal != libc::SIGKILL && signal != libc::SIGSTOP) {
+        // SAFETY: default is as long as the kernel's sigaction on any 64-bit architecture; no old one is asked for.
+        let result = unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<u8>(), SET)
         };
-        match libc::sigprocmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut()) {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
+        if result != 0 {
+            return Err(io::Error::last_os_error());
         }
     }
+    let mask: u64 = match signals {
+        Signals::Unblocked => 0,
+        Signals::Blocked => u64::MAX,
+    };
+    // SAFETY: mask is a set of the size given; no old one is asked for.
+    let result = unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, ptr::null_mut::<u8>(), SET)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

@@ -226,15 +226,31 @@ impl Running {
     }
 }
 
-/// Runs a container with this spec and image, to its end.
+/// Runs a container with this spec and image, to its end. The supervisor's part is played by a child, so the caller
+/// still sees the host afterwards.
 pub fn run(spec: &Spec, options: &Options) -> Result<(String, Ended), Failure> {
     let ready = Ready::new(spec, options, Vec::new());
-    Room::enter().run(&ready)
+    run_ready(&ready)
 }
 
-/// Takes ownership of a raw descriptor just made.
-pub fn own(fd: i64) -> OwnedFd {
-    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: the kernel just returned this descriptor and nobody else knows it.
-    unsafe { OwnedFd::from_raw_fd(fd as i32) }
+/// [`run`] for a plan that is ready.
+pub fn run_ready(ready: &Ready) -> Result<(String, Ended), Failure> {
+    let (read, write) = pipe();
+    // SAFETY: this process has one thread.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let ran = Room::enter().run(ready);
+        let sent = ran.map(|(text, ended)| match ended {
+            Ended::Code(code) => (text, code, 0),
+            Ended::Signal(signal) => (text, 0, signal),
+        });
+        serde_json::to_writer(File::from(write), &sent).expect("write");
+        // SAFETY: ends the process without the parent's exit handlers.
+        unsafe { libc::_exit(0) };
+    }
+    drop(write);
+    let text = std::io::read_to_string(File::from(read)).expect("read");
+    assert_eq!(wait(pid), Ended::Code(0));
+    let received: Result<(String, i32, i32), Failure> = serde_json::from_str(&text).expect("a result");
+    received.map(|(text, code, signal)| (text, if signal == 0 { Ended::Code(code) } else { Ended::Signal(signal) }))
 }

@@ -11,7 +11,8 @@ import struct
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
-RTM_DELLINK, IFLA_IFNAME = 17, 3
+RTM_NEWLINK, RTM_DELLINK, IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND = 16, 17, 3, 18, 1
+NLM_F_CREATE, NLM_F_EXCL = 0x400, 0x200
 # include/uapi/linux/netfilter/nfnetlink.h and nf_tables.h
 NFNL_SUBSYS_NFTABLES, NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 10, 0x10, 0x11
 NFT_MSG_NEWTABLE, NFT_MSG_GETTABLE, NFT_MSG_DELTABLE, NFTA_TABLE_NAME = 0, 1, 2, 1
@@ -61,9 +62,18 @@ def ports(bridge):
         return 0
 
 
+def link_header():
+    return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, 0, 0)
+
+
+def create_link(name, kind):
+    info = attribute(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, kind.encode()))
+    body = link_header() + attribute(IFLA_IFNAME, name.encode() + b"\0") + info
+    list(talk(NETLINK_ROUTE, message(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, body), True))
+
+
 def delete_link(name):
-    header = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, 0, 0)
-    request = message(RTM_DELLINK, NLM_F_ACK, header + attribute(IFLA_IFNAME, name.encode() + b"\0"))
+    request = message(RTM_DELLINK, NLM_F_ACK, link_header() + attribute(IFLA_IFNAME, name.encode() + b"\0"))
     try:
         list(talk(NETLINK_ROUTE, request, True))
     except OSError as error:
@@ -71,8 +81,8 @@ def delete_link(name):
             raise
 
 
-def tables():
-    """(family, name) of every nftables table; none where the kernel has no nftables."""
+def tables(strict=False):
+    """(family, name) of every nftables table; where the kernel has no nftables none, or with `strict` an error."""
     request = message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_DUMP, struct.pack("=BBH", socket.AF_UNSPEC, 0, 0))
     found = []
     try:
@@ -84,7 +94,7 @@ def tables():
                     found.append((family, data[4:length].rstrip(b"\0").decode()))
                 data = data[(length + 3) & ~3:]
     except OSError as error:
-        if error.errno not in (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL):
+        if strict or error.errno not in (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL):
             raise
     return found
 

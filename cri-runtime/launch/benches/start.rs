@@ -115,7 +115,8 @@ fn measure(
             running.finish();
             if round >= WARM_UP {
                 lines.push(format!("total\t{total}"));
-                lines.extend(outcome.steps.iter().map(|step| format!("{}\t{}", step.name, step.nanos / 1000)));
+                lines
+                    .extend(outcome.steps.iter().map(|step| format!("{}\t{}", step.name, step.nanos / 1000)));
             }
         }
         std::io::Write::write_all(&mut File::from(write), lines.join("\n").as_bytes()).expect("write");

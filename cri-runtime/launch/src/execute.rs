@@ -100,7 +100,7 @@ impl Launcher {
     /// Takes hold of `/proc` and of the PID namespace. Call it before [`enclose`].
     pub fn new() -> io::Result<Self> {
         let proc = mount::open_tree_clone(Path::new("/proc"), false)?;
-        if descriptors::filesystem_type(proc.as_fd())? != libc::PROC_SUPER_MAGIC as i64 {
+        if !descriptors::is_procfs(proc.as_fd())? {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "/proc is not procfs"));
         }
         // Children go where `pid_for_children` points, which is what must be restored.

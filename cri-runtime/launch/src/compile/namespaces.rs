@@ -1,5 +1,7 @@
 //! `linux.namespaces`, host and domain name.
 
+use std::path::PathBuf;
+
 use kernel::namespace::Kind;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
@@ -55,8 +57,16 @@ fn kind(typ: LinuxNamespaceType) -> Result<Kind, CompileError> {
     })
 }
 
-/// The kinds the spec lists, each once, with the path of one to join.
-fn listed(spec: &Spec) -> Result<Vec<(Kind, LinuxNamespaceType, Option<&std::path::PathBuf>)>, CompileError> {
+/// A namespace the spec lists.
+struct Listed<'a> {
+    kind: Kind,
+    typ: LinuxNamespaceType,
+    /// Of one to join.
+    path: Option<&'a PathBuf>,
+}
+
+/// The kinds the spec lists, each once.
+fn listed(spec: &Spec) -> Result<Vec<Listed<'_>>, CompileError> {
     let mut seen = 0;
     let mut listed = Vec::new();
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
@@ -70,7 +80,7 @@ fn listed(spec: &Spec) -> Result<Vec<(Kind, LinuxNamespaceType, Option<&std::pat
             ));
         }
         seen |= kind.flag();
-        listed.push((kind, namespace.typ(), namespace.path().as_ref()));
+        listed.push(Listed { kind, typ: namespace.typ(), path: namespace.path().as_ref() });
     }
     if seen & Kind::Mount.flag() == 0 {
         return Err(CompileError::missing("linux.namespaces mount"));
@@ -80,7 +90,7 @@ fn listed(spec: &Spec) -> Result<Vec<(Kind, LinuxNamespaceType, Option<&std::pat
 
 pub(super) fn compile(spec: &Spec, options: &Options, needs: &mut Needs) -> Result<Namespaces, CompileError> {
     let mut namespaces = Namespaces::default();
-    for (kind, typ, path) in listed(spec)? {
+    for Listed { kind, typ, path } in listed(spec)? {
         namespaces.own |= kind.flag();
         let given = options.namespaces.iter().find(|given| given.kind == typ).map(|given| given.fd);
         let fd = given.or_else(|| path.map(|path| needs.add(Need::Namespace { kind, path: path.clone() })));
@@ -105,7 +115,7 @@ pub(super) fn compile(spec: &Spec, options: &Options, needs: &mut Needs) -> Resu
 
 /// For an exec: everything the container does not share with the host, through the pidfd of its process.
 pub(super) fn compile_exec(spec: &Spec, target: FdIndex) -> Result<(Join, Option<FdIndex>), CompileError> {
-    let own = listed(spec)?.iter().fold(0, |flags, (kind, ..)| flags | kind.flag());
+    let own = listed(spec)?.iter().fold(0, |flags, listed| flags | listed.kind.flag());
     let pid = Kind::Pid.flag();
     Ok((Join { namespaces: own & !pid, fd: target }, (own & pid != 0).then_some(target)))
 }

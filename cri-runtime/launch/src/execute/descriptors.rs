@@ -49,13 +49,15 @@ pub(super) fn change_directory(directory: BorrowedFd<'_>) -> io::Result<()> {
     checked(unsafe { libc::fchdir(directory.as_raw_fd()) }).map(drop)
 }
 
-/// Magic number of the filesystem that `fd` is on.
-pub(super) fn filesystem_type(fd: BorrowedFd<'_>) -> io::Result<i64> {
+/// Whether `fd` is on procfs.
+pub(super) fn is_procfs(fd: BorrowedFd<'_>) -> io::Result<bool> {
     let mut status = MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: status has room for one statfs.
     checked(unsafe { libc::fstatfs(fd.as_raw_fd(), status.as_mut_ptr()) })?;
     // SAFETY: zeroed is a valid statfs, and the call above has filled it in.
-    Ok(unsafe { status.assume_init() }.f_type as i64)
+    let status = unsafe { status.assume_init() };
+    // The field is signed in one C library and unsigned in the other.
+    Ok(i128::from(status.f_type) == i128::from(libc::PROC_SUPER_MAGIC))
 }
 
 /// Type and permission bits, and device number, of what `fd` refers to.

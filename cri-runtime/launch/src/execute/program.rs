@@ -114,7 +114,13 @@ pub(super) fn reset_signals(signals: Signals) -> io::Result<()> {
     };
     // SAFETY: mask is a set of the size given; no old one is asked for.
     let result = unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, ptr::null_mut::<u8>(), SET)
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            ptr::null_mut::<u8>(),
+            SET,
+        )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

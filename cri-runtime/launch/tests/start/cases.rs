@@ -28,7 +28,10 @@ pub const CASES: &[Case] = &[
     Case { name: "limits_are_set_or_stay_stricter", run: limits_are_set_or_stay_stricter },
     Case { name: "a_volume_is_mounted_as_asked", run: a_volume_is_mounted_as_asked },
     Case { name: "sysctls_reach_the_containers_namespaces", run: sysctls_reach_the_containers_namespaces },
-    Case { name: "the_container_is_in_its_cgroups_and_sees_them", run: the_container_is_in_its_cgroups_and_sees_them },
+    Case {
+        name: "the_container_is_in_its_cgroups_and_sees_them",
+        run: the_container_is_in_its_cgroups_and_sees_them,
+    },
     Case { name: "a_missing_program_is_named", run: a_missing_program_is_named },
     Case { name: "a_program_runs_from_a_descriptor", run: a_program_runs_from_a_descriptor },
     Case { name: "every_step_is_timed", run: every_step_is_timed },
@@ -85,7 +88,11 @@ fn the_mount_table_holds_what_was_asked_for(directory: &Path) {
         })
         .collect();
     let places: Vec<&str> = mounts.iter().map(|mount| mount.0).collect();
-    assert_eq!(places, ["/", "/proc", "/dev", "/sys", "/dev/shm", "/dev/pts", "/dev/mqueue"], "by depth, nothing else");
+    assert_eq!(
+        places,
+        ["/", "/proc", "/dev", "/sys", "/dev/shm", "/dev/pts", "/dev/mqueue"],
+        "by depth, nothing else"
+    );
     assert_eq!(mounts[1].2, "rw,nosuid,nodev,noexec,relatime");
     assert_eq!(mounts[2], ("/dev", "tmpfs", "rw,nosuid,size=65536k,mode=755"));
     assert!(mounts[3].2.starts_with("ro,nosuid,nodev,noexec"));
@@ -215,7 +222,10 @@ fn a_filter_is_in_force(directory: &Path) {
     let (listed, _) = run(&spec, &options).expect("it starts");
     assert_eq!(status_field(&listed, "Seccomp:"), "2");
     assert_eq!(status_field(&listed, "Seccomp_filters:"), "1");
-    assert!(listed.ends_with("mkdir: can't create directory '/tmp/x': Operation not permitted\n"), "{listed}");
+    assert!(
+        listed.ends_with("mkdir: can't create directory '/tmp/x': Operation not permitted\n"),
+        "{listed}"
+    );
 }
 
 fn a_filter_loads_without_no_new_privs(directory: &Path) {
@@ -262,7 +272,8 @@ fn a_volume_is_mounted_as_asked(directory: &Path) {
     std::fs::create_dir_all(volume.join("inner")).expect("mkdir");
     std::fs::write(volume.join("file"), "content\n").expect("write");
     std::fs::write(directory.join("hosts"), "127.0.0.1 localhost\n").expect("write");
-    let script = "cat /data/file /etc/hosts; touch /data/rw /data/ro/x 2>&1; ls /data; cat /proc/self/mounts; exit 0";
+    let script =
+        "cat /data/file /etc/hosts; touch /data/rw /data/ro/x 2>&1; ls /data; cat /proc/self/mounts; exit 0";
     let listed = output(directory, script, |spec| {
         let mounts = spec["mounts"].as_array_mut().expect("a list");
         // Deeper first: they are sorted (F-40). Neither target exists in the image (F-43).
@@ -272,7 +283,10 @@ fn a_volume_is_mounted_as_asked(directory: &Path) {
         mounts.push(json!({ "destination": "/etc/hosts", "type": "bind", "source": directory.join("hosts"),
             "options": ["rbind", "ro"] }));
     });
-    assert!(listed.starts_with("content\n127.0.0.1 localhost\ntouch: /data/ro/x: Read-only file system\n"), "{listed}");
+    assert!(
+        listed.starts_with("content\n127.0.0.1 localhost\ntouch: /data/ro/x: Read-only file system\n"),
+        "{listed}"
+    );
     assert!(listed.contains("\nrw\n"), "{listed}");
     assert!(volume.join("rw").exists());
     let mount = |place: &str| {
@@ -318,7 +332,8 @@ fn the_container_is_in_its_cgroups_and_sees_them(directory: &Path) {
     let result = std::panic::catch_unwind(|| run_ready(&ready));
     group.remove(Duration::from_secs(5)).expect("remove the cgroup");
     let (listed, _) = result.expect("no panic").expect("it starts");
-    let (memberships, rest): (Vec<&str>, Vec<&str>) = listed.lines().partition(|line| line.contains(':') && line.ends_with('/'));
+    let (memberships, rest): (Vec<&str>, Vec<&str>) =
+        listed.lines().partition(|line| line.contains(':') && line.ends_with('/'));
     assert!(!memberships.is_empty(), "{listed}");
     assert!(!listed.contains(&name), "every membership is the root: {listed}");
     assert!(rest.iter().any(|line| line.contains("Read-only file system")), "{listed}");

@@ -15,11 +15,17 @@ pub const CASES: &[Case] = &[
     Case { name: "a_linked_sys_is_refused", run: a_linked_sys_is_refused },
     Case { name: "a_mount_target_stays_in_the_root", run: a_mount_target_stays_in_the_root },
     Case { name: "a_dangling_mount_target_makes_nothing", run: a_dangling_mount_target_makes_nothing },
-    Case { name: "a_working_directory_cannot_be_a_descriptor", run: a_working_directory_cannot_be_a_descriptor },
+    Case {
+        name: "a_working_directory_cannot_be_a_descriptor",
+        run: a_working_directory_cannot_be_a_descriptor,
+    },
     Case { name: "a_working_directory_stays_in_the_root", run: a_working_directory_stays_in_the_root },
     Case { name: "nothing_is_mounted_over_proc", run: nothing_is_mounted_over_proc },
     Case { name: "a_null_device_of_the_image_masks_nothing", run: a_null_device_of_the_image_masks_nothing },
-    Case { name: "volumes_swapped_while_mounting_do_not_leak", run: volumes_swapped_while_mounting_do_not_leak },
+    Case {
+        name: "volumes_swapped_while_mounting_do_not_leak",
+        run: volumes_swapped_while_mounting_do_not_leak,
+    },
 ];
 
 /// A file on the host that a container would like to write, outside everything it has.
@@ -45,7 +51,10 @@ fn refused(directory: &Path, name: &str) {
         replace_by_link(&image, name, target);
         let failure = run(&parse(base("true")), &image.options()).expect_err("it must not start");
         assert_eq!(failure.errno, libc::ELOOP, "{failure}");
-        assert_eq!(failure.to_string(), format!("mount /{name}: Too many levels of symbolic links (os error 40)"));
+        assert_eq!(
+            failure.to_string(),
+            format!("mount /{name}: Too many levels of symbolic links (os error 40)")
+        );
     }
 }
 
@@ -70,7 +79,8 @@ fn a_mount_target_stays_in_the_root(directory: &Path) {
     let volume = directory.join("volume");
     std::fs::create_dir(&volume).expect("mkdir");
     std::fs::write(volume.join("file"), "inside\n").expect("write");
-    let mut spec = base(&format!("cat /up/made/file /made/file /out/below/file {}/below/file", canary.display()));
+    let mut spec =
+        base(&format!("cat /up/made/file /made/file /out/below/file {}/below/file", canary.display()));
     let mounts = spec["mounts"].as_array_mut().expect("a list");
     for target in ["/up/made", "/out/below"] {
         mounts.push(json!({ "destination": target, "type": "bind", "source": volume, "options": ["rbind"] }));
@@ -105,7 +115,10 @@ fn a_working_directory_cannot_be_a_descriptor(directory: &Path) {
         unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&host), libc::F_SETFD, 0) };
         let failure = run(&parse(spec), &image.options()).expect_err("it must not start");
         assert_eq!(failure.step, "change directory");
-        assert!(matches!(failure.errno, libc::ELOOP | libc::ENOENT | libc::ENOTDIR | libc::EACCES), "{failure}");
+        assert!(
+            matches!(failure.errno, libc::ELOOP | libc::ENOENT | libc::ENOTDIR | libc::EACCES),
+            "{failure}"
+        );
     }
 }
 
@@ -166,7 +179,9 @@ fn volumes_swapped_while_mounting_do_not_leak(directory: &Path) {
         let image = Image::new(&directory.join(round.to_string()));
         let mut spec = base("true");
         let mounts = spec["mounts"].as_array_mut().expect("a list");
-        mounts.push(json!({ "destination": "/volume", "type": "bind", "source": volume, "options": ["rbind"] }));
+        mounts.push(
+            json!({ "destination": "/volume", "type": "bind", "source": volume, "options": ["rbind"] }),
+        );
         mounts.push(json!({ "destination": "/volume/target/made", "type": "bind", "source": inner,
             "options": ["rbind"] }));
         let options: Options = image.options();

@@ -11,17 +11,27 @@ use crate::harness::{Case, Ended, Image, Ready, Room, Running};
 use crate::spec::{base, parse};
 
 pub const CASES: &[Case] = &[
-    Case { name: "an_exec_joins_everything_the_container_has", run: an_exec_joins_everything_the_container_has },
+    Case {
+        name: "an_exec_joins_everything_the_container_has",
+        run: an_exec_joins_everything_the_container_has,
+    },
     Case { name: "an_exec_is_confined_like_the_container", run: an_exec_is_confined_like_the_container },
-    Case { name: "the_supervisor_stays_outside_after_an_exec", run: the_supervisor_stays_outside_after_an_exec },
+    Case {
+        name: "the_supervisor_stays_outside_after_an_exec",
+        run: the_supervisor_stays_outside_after_an_exec,
+    },
     Case { name: "an_exec_into_an_ended_container_fails", run: an_exec_into_an_ended_container_fails },
-    Case { name: "an_exec_cannot_be_looked_at_before_it_runs", run: an_exec_cannot_be_looked_at_before_it_runs },
+    Case {
+        name: "an_exec_cannot_be_looked_at_before_it_runs",
+        run: an_exec_cannot_be_looked_at_before_it_runs,
+    },
 ];
 
 /// A container that waits to be killed, and the room it is in.
 fn container(directory: &Path, script: &str) -> (Room, Running) {
     let image = Image::new(directory);
-    let ready = Ready::new(&parse(base(&format!("{script}; echo up; sleep 100"))), &image.options(), Vec::new());
+    let ready =
+        Ready::new(&parse(base(&format!("{script}; echo up; sleep 100"))), &image.options(), Vec::new());
     let room = Room::enter();
     let mut running = room.start(&ready).expect("it starts");
     assert_eq!(running.line(), "up");
@@ -29,7 +39,12 @@ fn container(directory: &Path, script: &str) -> (Room, Running) {
 }
 
 /// A further process in `container` that runs `script`.
-fn exec(container: &Running, script: &str, options: Options, change: impl FnOnce(&mut serde_json::Value)) -> Ready {
+fn exec(
+    container: &Running,
+    script: &str,
+    options: Options,
+    change: impl FnOnce(&mut serde_json::Value),
+) -> Ready {
     let mut spec = base(script);
     change(&mut spec);
     let spec = parse(spec);
@@ -58,8 +73,7 @@ fn an_exec_joins_everything_the_container_has(directory: &Path) {
 fn an_exec_is_confined_like_the_container(directory: &Path) {
     let (room, container) = container(directory, "true");
     let allow = SockFilter { code: 0x06, jt: 0, jf: 0, k: 0x7fff_0000 };
-    let options =
-        Options { seccomp: Some(Filter { program: vec![allow], flags: 0 }), ..Options::default() };
+    let options = Options { seccomp: Some(Filter { program: vec![allow], flags: 0 }), ..Options::default() };
     let ready = exec(&container, "cat /proc/self/status; umask", options, |spec| {
         spec["process"]["user"] = json!({ "uid": 1000, "gid": 2000, "additionalGids": [3000] });
     });

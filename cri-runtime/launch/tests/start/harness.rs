@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use launch::compile::{Compiled, Options, compile};
@@ -31,7 +31,8 @@ pub fn main(cases: &[Case]) {
         return;
     }
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let chosen = |case: &&Case| filters.is_empty() || filters.iter().any(|filter| case.name.contains(*filter));
+    let chosen =
+        |case: &&Case| filters.is_empty() || filters.iter().any(|filter| case.name.contains(*filter));
     // SAFETY: no pointers are passed.
     if unsafe { libc::geteuid() } != 0 {
         eprintln!("skipped: starting containers needs root");
@@ -82,7 +83,11 @@ pub fn wait(pid: i32) -> Ended {
     // SAFETY: status has room for the int.
     let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
     assert_eq!(waited, pid, "{}", std::io::Error::last_os_error());
-    if libc::WIFEXITED(status) { Ended::Code(libc::WEXITSTATUS(status)) } else { Ended::Signal(libc::WTERMSIG(status)) }
+    if libc::WIFEXITED(status) {
+        Ended::Code(libc::WEXITSTATUS(status))
+    } else {
+        Ended::Signal(libc::WTERMSIG(status))
+    }
 }
 
 pub fn pipe() -> (OwnedFd, OwnedFd) {
@@ -111,8 +116,9 @@ impl Image {
         }
         std::fs::copy(BUSYBOX, image.lower.join("bin/busybox")).expect("copy busybox");
         for name in [
-            "sh", "cat", "id", "ls", "hostname", "stat", "grep", "mkdir", "touch", "readlink", "umask", "sleep",
-            "echo", "chmod", "mount", "sed", "head", "true", "printenv", "mknod", "test", "wc", "sort", "dd",
+            "sh", "cat", "id", "ls", "hostname", "stat", "grep", "mkdir", "touch", "readlink", "umask",
+            "sleep", "echo", "chmod", "mount", "sed", "head", "true", "printenv", "mknod", "test", "wc",
+            "sort", "dd",
         ] {
             std::os::unix::fs::symlink("busybox", image.lower.join("bin").join(name)).expect("link");
         }
@@ -252,5 +258,7 @@ pub fn run_ready(ready: &Ready) -> Result<(String, Ended), Failure> {
     let text = std::io::read_to_string(File::from(read)).expect("read");
     assert_eq!(wait(pid), Ended::Code(0));
     let received: Result<(String, i32, i32), Failure> = serde_json::from_str(&text).expect("a result");
-    received.map(|(text, code, signal)| (text, if signal == 0 { Ended::Code(code) } else { Ended::Signal(signal) }))
+    received.map(|(text, code, signal)| {
+        (text, if signal == 0 { Ended::Code(code) } else { Ended::Signal(signal) })
+    })
 }

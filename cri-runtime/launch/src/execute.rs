@@ -21,6 +21,7 @@ use crate::plan::{Failure, Plan};
 use crate::protocol::StepTime;
 
 mod child;
+pub(crate) mod clock;
 mod descriptors;
 mod fault;
 mod mounts;

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::execute::clock;
 use crate::plan::Failure;
 use crate::protocol::StepTime;
 
@@ -83,7 +84,14 @@ pub struct Outcome {
 impl Outcome {
     /// The steps if the program runs, otherwise the reason. A child that vanished on the way (killed, out of memory)
     /// is a failure too, with errno 0.
-    pub fn into_result(self) -> Result<Vec<StepTime>, Failure> {
+    ///
+    /// Call it when the stream ends: the last step, `execute`, is what has passed since the child went for it, with
+    /// the loading of its filter.
+    pub fn into_result(mut self) -> Result<Vec<StepTime>, Failure> {
+        if let Some(at) = self.executing {
+            let nanos = clock::monotonic_nanos().saturating_sub(at);
+            self.steps.push(StepTime { name: "execute".to_owned(), nanos });
+        }
         match (self.failure, self.executing) {
             (Some(failure), _) => Err(failure),
             (None, Some(_)) => Ok(self.steps),

@@ -10,8 +10,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Builder, c_path, checked, make_private, mount, open_tree_clone};
+
+/// Set once this kernel has proven to know only the old way. Asking again would cost each mount another line in the
+/// kernel's log.
+static OLD_WAY: AtomicBool = AtomicBool::new(false);
 
 /// Overlay of `lower`, top first, with `upper` and `work` on one filesystem for changes, as a detached private mount.
 ///
@@ -22,33 +27,40 @@ pub fn overlay(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Owned
     if lower.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "an overlay needs a lower directory"));
     }
-    match by_descriptor(lower, upper, work)? {
-        Some(mount) => Ok(mount),
-        None => by_path(lower, upper, work),
+    if OLD_WAY.load(Ordering::Relaxed) || !fit_options(lower, upper, work) {
+        return by_path(lower, upper, work);
+    }
+    match by_descriptor(lower, upper, work) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            // Linux 6.5 and 6.6 refuse the option; before, every option is taken and the mount refused. What is wrong
+            // for another reason is wrong the old way too.
+            let mount = by_path(lower, upper, work)?;
+            OLD_WAY.store(true, Ordering::Relaxed);
+            Ok(mount)
+        }
+        result => result,
     }
 }
 
-/// `None` if this kernel does not know `lowerdir+` or a path is too long for one option.
-fn by_descriptor(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<Option<OwnedFd>> {
+/// Whether no path is too long for an option of `fsconfig(2)`.
+fn fit_options(lower: &[PathBuf], upper: &Path, work: &Path) -> bool {
     const OPTION_MAX: usize = 255;
-    let paths = lower.iter().map(PathBuf::as_path).chain([upper, work]);
-    if paths.map(|path| path.as_os_str().len()).any(|length| length > OPTION_MAX) {
-        return Ok(None);
-    }
+    let mut paths = lower.iter().map(PathBuf::as_path).chain([upper, work]);
+    paths.all(|path| path.as_os_str().len() <= OPTION_MAX)
+}
+
+fn by_descriptor(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<OwnedFd> {
     let builder = Builder::new("overlay")?;
     builder.option("source", b"overlay")?;
-    for (position, directory) in lower.iter().enumerate() {
-        match builder.option("lowerdir+", directory.as_os_str().as_bytes()) {
-            Err(error) if position == 0 && error.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
-            result => result?,
-        }
+    for directory in lower {
+        builder.option("lowerdir+", directory.as_os_str().as_bytes())?;
     }
     // These are escaped like the option string of mount(2); `lowerdir+` is not.
     builder.option("upperdir", &escaped(upper.as_os_str().as_bytes(), false))?;
     builder.option("workdir", &escaped(work.as_os_str().as_bytes(), false))?;
     builder.option("index", b"off")?;
     builder.option("metacopy", b"off")?;
-    builder.mount(0).map(Some)
+    builder.mount(0)
 }
 
 fn by_path(lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<OwnedFd> {

@@ -10,7 +10,7 @@ use kernel::{credentials, mount, namespace};
 
 use super::fault::{On, Result};
 use super::program::Prepared;
-use super::{descriptors, process as own, program};
+use super::{clock, descriptors, process as own, program};
 use crate::plan::{Failure, FdIndex, Plan, Step};
 use crate::protocol::StepTime;
 use crate::report::{Record, Report};
@@ -194,7 +194,7 @@ impl<'a> Child<'a> {
 
     /// Writes what was noted and that the program comes next.
     fn flush(&mut self) {
-        self.note(&Record::Executing { at: monotonic_nanos() });
+        self.note(&Record::Executing { at: clock::monotonic_nanos() });
         self.write();
     }
 
@@ -223,11 +223,4 @@ fn namespace_names(flags: u64) -> String {
     let kinds = [Kind::User, Kind::Mount, Kind::Cgroup, Kind::Uts, Kind::Ipc, Kind::Net, Kind::Pid];
     let names = kinds.iter().filter(|kind| flags & kind.flag() != 0).map(|kind| kind.file_name());
     names.collect::<Vec<_>>().join(",")
-}
-
-fn monotonic_nanos() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: now has room for one timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

@@ -20,7 +20,7 @@ fn the_end_after_executing_is_success() {
     let outcome = Report::decode(&bytes).expect("decode");
     assert_eq!(outcome.executing, Some(9));
     let steps = outcome.into_result().expect("success");
-    assert_eq!(steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(), ["one", "two", "execute"]);
 }
 
 #[test]

@@ -2,9 +2,12 @@
 //!
 //! Owns: atomic replacement, bounded reading, durability of files, directories and file systems, lock files.
 
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -106,6 +109,35 @@ pub fn try_lock(path: &Path) -> io::Result<Option<File>> {
             error => Err(error),
         },
     }
+}
+
+/// What is left of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that may be written without privileges' reserve.
+    pub free_bytes: u64,
+    /// Bytes there are in all.
+    pub total_bytes: u64,
+    /// Inodes that may be made; 0 also where the file system does not count them.
+    pub free_inodes: u64,
+}
+
+/// Asks the file system that `path` is on (`statvfs`).
+pub fn space(path: &Path) -> io::Result<Space> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut answer = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: path is a terminated string, answer a writable buffer of the right type; both outlive the call.
+    if unsafe { libc::statvfs(path.as_ptr(), answer.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: statvfs succeeded and therefore filled the buffer.
+    let answer = unsafe { answer.assume_init() };
+    let bytes = |blocks: u64| blocks.saturating_mul(answer.f_frsize);
+    Ok(Space {
+        free_bytes: bytes(answer.f_bavail),
+        total_bytes: bytes(answer.f_blocks),
+        free_inodes: answer.f_favail,
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,3 @@
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
-
 use super::*;
 
 #[test]

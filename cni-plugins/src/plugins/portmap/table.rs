@@ -5,6 +5,7 @@
 //!     map ip4  { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }     with hostIP
 //!     map any4 { type inet_proto . inet_service : ipv4_addr . inet_service; }                 without
 //!     set hairpin4 { type ipv4_addr . ifname; }     pods, and the interface that leads to them
+//!     set self4    { type ipv4_addr . ipv4_addr; }  pods, twice
 //!     set local4   { type ipv4_addr; }              pods that 127.0.0.1 may reach
 //!     set all4     { type ipv4_addr; }              pods with masqAll
 //!     (and the same for IPv6)
@@ -17,7 +18,9 @@
 //! ```
 //! Masquerading is for connections whose answer would not come back this way: those from 127.0.0.1, and those that
 //! leave through the interface they came in by, from the pod itself or its neighbours on the bridge, which the pod
-//! would answer directly. All elements carry their owner.
+//! would answer directly. With br_netfilter a frame between two ports of a bridge never gets an incoming interface in
+//! postrouting; the neighbours' answers then pass conntrack nevertheless, and only the pod itself needs a set of its
+//! own (and hairpin mode of its port). All elements carry their owner.
 
 use std::net::IpAddr;
 
@@ -52,6 +55,7 @@ struct Family {
     ip: &'static str,
     any: &'static str,
     hairpin: &'static str,
+    itself: &'static str,
     local: &'static str,
     all: &'static str,
 }
@@ -66,6 +70,7 @@ const V4: Family = Family {
     ip: "ip4",
     any: "any4",
     hairpin: "hairpin4",
+    itself: "self4",
     local: "local4",
     all: "all4",
 };
@@ -80,12 +85,13 @@ const V6: Family = Family {
     ip: "ip6",
     any: "any6",
     hairpin: "hairpin6",
+    itself: "self6",
     local: "local6",
     all: "all6",
 };
 
-const SETS: [&str; 10] = [
-    V4.ip, V4.any, V4.hairpin, V4.local, V4.all, V6.ip, V6.any, V6.hairpin, V6.local, V6.all,
+const SETS: [&str; 12] = [
+    V4.ip, V4.any, V4.hairpin, V4.itself, V4.local, V4.all, V6.ip, V6.any, V6.hairpin, V6.itself, V6.local, V6.all,
 ];
 /// Those whose keys are host ports.
 const MAPS: [&str; 4] = [V4.ip, V4.any, V6.ip, V6.any];
@@ -121,6 +127,12 @@ fn of_family(f: &Family) -> Vec<E> {
 
 fn address(f: &Family, offset: u32) -> E {
     E::Payload { header: Header::Network, offset, length: f.length, to: register(0) }
+}
+
+/// Loads source and destination next to each other.
+fn both_addresses(f: &Family) -> [E; 2] {
+    let load = |offset, to| E::Payload { header: Header::Network, offset, length: f.length, to: register(to) };
+    [load(f.source, 0), load(f.destination, f.registers)]
 }
 
 /// Loads protocol and destination port into two registers, the `first` and the one after it.
@@ -159,6 +171,7 @@ fn skeleton() -> Vec<Request> {
         requests.push(set(f.ip, &[f.address, PROTOCOL, PORT], &value));
         requests.push(set(f.any, &[PROTOCOL, PORT], &value));
         requests.push(set(f.hairpin, &[f.address, INTERFACE], &[]));
+        requests.push(set(f.itself, &[f.address, f.address], &[]));
         requests.push(set(f.local, &[f.address], &[]));
         requests.push(set(f.all, &[f.address], &[]));
     }
@@ -228,12 +241,15 @@ fn family_rules(f: &Family) -> Vec<Request> {
             E::Masquerade,
         ],
     ];
+    let itself =
+        [redirected(), of_family(f), both_addresses(f).into(), vec![lookup(f.itself, None), E::Masquerade]];
     let all =
         [redirected(), of_family(f), vec![address(f, f.destination), lookup(f.all, None), E::Masquerade]];
     let mut rules = vec![
         rule(PORTS, "host ports with hostIP", with_ip.into()),
         rule(PORTS, "host ports", without.into()),
         rule(POSTROUTING_CHAIN, "back through the interface it came from", hairpin.into()),
+        rule(POSTROUTING_CHAIN, "from the pod to itself", itself.into()),
         rule(POSTROUTING_CHAIN, "masqAll", all.into()),
     ];
     if f.nfproto == V4.nfproto {
@@ -290,6 +306,7 @@ pub fn elements(
     let pod = octets(target);
     if let Some(interface) = interface {
         elements.push((f.hairpin, element([pod.clone(), interface_name(interface)].concat(), Vec::new())));
+        elements.push((f.itself, element([pod.clone(), pod.clone()].concat(), Vec::new())));
         if target.is_ipv4() {
             elements.push((f.local, element(pod.clone(), Vec::new())));
         }

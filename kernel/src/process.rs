@@ -11,8 +11,8 @@ mod tests;
 mod wait;
 
 pub use own::{
-    become_subreaper, execute, ignore_sigpipe, is_root, new_session, own_pid, raise_descriptor_limit, set_name,
-    wall_clock,
+    become_subreaper, execute, ignore_sigpipe, is_root, new_session, own_pid, raise_descriptor_limit,
+    set_name, wall_clock,
 };
 pub use pidfd::Pidfd;
 pub use stat::{Stat, boot_id, is_alive, start_time, zombie_exit};

@@ -105,7 +105,9 @@ impl Daemons {
 
     /// Takes the next request of a connection.
     pub fn receive(&mut self, serial: u32, buffer: &mut [u8]) -> Incoming {
-        let Some(peer) = self.peer(serial).filter(|peer| peer.queue.is_empty()) else { return Incoming::Nothing };
+        let Some(peer) = self.peer(serial).filter(|peer| peer.queue.is_empty()) else {
+            return Incoming::Nothing;
+        };
         match peer.socket.receive(buffer) {
             Ok(Some(Received { length, descriptors })) => match postcard::from_bytes(&buffer[..length]) {
                 Ok(request) => Incoming::Request(request, descriptors),

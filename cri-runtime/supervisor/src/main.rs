@@ -11,7 +11,8 @@ use supervisor::options::{HELP, Options};
 use supervisor::{server::ServeError, start};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let server = match Options::parse(&arguments) {
         Ok(Options::Help) => return print(HELP),
@@ -23,7 +24,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match server.map_err(Box::<dyn Error>::from).and_then(|server| Ok(server.run().map_err(Box::<ServeError>::new)?)) {
+    match server
+        .map_err(Box::<dyn Error>::from)
+        .and_then(|server| Ok(server.run().map_err(Box::<ServeError>::new)?))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mut reason = error.to_string();

@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_whatever_its_values_hold() {
-        let fields: [(&str, &dyn fmt::Display); 4] = [("pid", &7), ("id", &"abc"), ("error", &"no \"room\"\n"), ("x", &"")];
+        let fields: [(&str, &dyn fmt::Display); 4] =
+            [("pid", &7), ("id", &"abc"), ("error", &"no \"room\"\n"), ("x", &"")];
         assert_eq!(
             format(&Stamp::at(0), Level::Warn, "record not written", &fields),
             "1970-01-01T00:00:00.000000000Z WARN record not written pid=7 id=abc error=\"no \\\"room\\\"\\n\" x=\"\"\n"

@@ -166,7 +166,9 @@ impl Server {
                     self.done = true;
                 }
                 // Its processes would lose their parent, their log and their exit codes.
-                Ok(Some(signal)) => notice(Level::Warn, "signal ignored, processes are left", &[("signal", &signal)]),
+                Ok(Some(signal)) => {
+                    notice(Level::Warn, "signal ignored, processes are left", &[("signal", &signal)])
+                }
                 Ok(None) => return,
                 Err(error) => return notice(Level::Error, "signals not read", &[("error", &error)]),
             }
@@ -180,7 +182,8 @@ impl Server {
     }
 
     fn has_deadline(&self) -> bool {
-        let waits = |process: &Process| matches!(process.phase, Phase::Starting(_) | Phase::Ended { held: true, .. });
+        let waits =
+            |process: &Process| matches!(process.phase, Phase::Starting(_) | Phase::Ended { held: true, .. });
         self.accept_again.is_some()
             || self.daemons.has_deadline()
             || self.processes.iter().any(|(_, process)| waits(process))

@@ -59,7 +59,8 @@ fn step(step: &'static str) -> impl FnOnce(io::Error) -> StartError {
 
 /// The environment the next program of this process gets.
 pub fn environment() -> Vec<CString> {
-    let armed = std::env::var(FAILPOINT).ok().and_then(|value| CString::new(format!("{FAILPOINT}={value}")).ok());
+    let armed =
+        std::env::var(FAILPOINT).ok().and_then(|value| CString::new(format!("{FAILPOINT}={value}")).ok());
     armed.into_iter().collect()
 }
 

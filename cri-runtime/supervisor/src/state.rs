@@ -169,7 +169,11 @@ impl Saved {
 /// # Errors
 /// [`StateError::Descriptor`].
 pub fn take(number: RawFd, owner: &str) -> Result<OwnedFd, StateError> {
-    take_inherited(number).map_err(|source| StateError::Descriptor { number, owner: owner.to_owned(), source })
+    take_inherited(number).map_err(|source| StateError::Descriptor {
+        number,
+        owner: owner.to_owned(),
+        source,
+    })
 }
 
 /// Reads the state that the program before left in the memory file with this number.

@@ -58,7 +58,11 @@ fn entries_are_changed_in_their_directory_only() {
     assert_eq!(std::fs::read(directory.path().join("b")).unwrap(), b"1");
     for name in ["", ".", "..", "../b", "/b", "x/y", "nul\0"] {
         assert_eq!(remove_at(fd.as_fd(), name).unwrap_err().raw_os_error(), Some(libc::EINVAL), "{name:?}");
-        assert_eq!(rename_at(fd.as_fd(), "b", name).unwrap_err().raw_os_error(), Some(libc::EINVAL), "{name:?}");
+        assert_eq!(
+            rename_at(fd.as_fd(), "b", name).unwrap_err().raw_os_error(),
+            Some(libc::EINVAL),
+            "{name:?}"
+        );
     }
     remove_at(fd.as_fd(), "b").unwrap();
     assert_eq!(remove_at(fd.as_fd(), "b").unwrap_err().kind(), io::ErrorKind::NotFound);

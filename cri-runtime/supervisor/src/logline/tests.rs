@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 const TIME: i64 = 1_795_183_689_123_456_789;
-const TEXT: &str = "2026-11-20T13:28:09.123456789Z";
+const TEXT: &str = "2026-11-20T14:08:09.123456789Z";
 
 /// What a naive reader makes of records: stream, tag and content of each.
 fn parse(records: &[u8]) -> Vec<(String, u8, Vec<u8>)> {

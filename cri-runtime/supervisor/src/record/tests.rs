@@ -26,7 +26,8 @@ fn a_record_replaces_an_older_one_and_leaves_nothing_else() {
     let exits = kernel::path::open_dir(directory.path()).unwrap();
     std::fs::write(directory.path().join(exit().id), "older").unwrap();
     write(exits.as_fd(), &exit()).unwrap();
-    let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let names: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(names, [directory.path().join(exit().id)]);
     let read: Exit = serde_json::from_slice(&std::fs::read(&names[0]).unwrap()).unwrap();
     assert_eq!(read, exit());

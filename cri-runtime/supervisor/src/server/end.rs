@@ -33,7 +33,10 @@ impl Server {
     }
 
     fn is_held(&self, slot: usize) -> bool {
-        matches!(self.processes.get(slot).map(|process| &process.phase), Some(Phase::Ended { held: true, .. }))
+        matches!(
+            self.processes.get(slot).map(|process| &process.phase),
+            Some(Phase::Ended { held: true, .. })
+        )
     }
 
     /// Looks at every child, because a zombie that is held hides the others.
@@ -111,7 +114,11 @@ impl Server {
             && match record::write(self.exits.as_fd(), &exit) {
                 Ok(()) => false,
                 Err(error) => {
-                    notice(Level::Error, "exit record not written", &[("id", &process.id), ("error", &error)]);
+                    notice(
+                        Level::Error,
+                        "exit record not written",
+                        &[("id", &process.id), ("error", &error)],
+                    );
                     true
                 }
             };
@@ -182,7 +189,9 @@ impl Server {
     fn discard(&mut self, slot: usize) {
         let Some(process) = self.processes.remove(slot) else { return };
         if let Some(log) = &process.log {
-            for stream in [Stream::Stdout, Stream::Stderr].into_iter().filter(|&stream| !log.has_ended(stream)) {
+            for stream in
+                [Stream::Stdout, Stream::Stderr].into_iter().filter(|&stream| !log.has_ended(stream))
+            {
                 // Closing takes it out of the set as well.
                 let _ = self.poll.remove(log.pipe(stream));
             }

@@ -46,7 +46,9 @@ impl Server {
     /// Switches the log of a process to another file; false if it has none.
     pub(super) fn reopen_log(&mut self, id: &str, descriptors: Vec<OwnedFd>) -> bool {
         let Some(file) = descriptors.into_iter().next().map(File::from) else { return false };
-        let Some(process) = self.processes.find(id).and_then(|slot| self.processes.get_mut(slot)) else { return false };
+        let Some(process) = self.processes.find(id).and_then(|slot| self.processes.get_mut(slot)) else {
+            return false;
+        };
         let Some(log) = &mut process.log else { return false };
         log.sink_mut().reopen(file);
         true

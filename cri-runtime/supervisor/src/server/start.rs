@@ -64,7 +64,8 @@ impl Server {
         set_nonblocking(report.as_fd(), true).map_err(|e| failed("make report pipe", &e))?;
         let fds: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
         let given = streams.given.each_ref().map(AsFd::as_fd);
-        let Spawned { pid, pidfd, clone } = self.enclosure.launcher().spawn(&plan, &fds, report_end, given)?;
+        let Spawned { pid, pidfd, clone } =
+            self.enclosure.launcher().spawn(&plan, &fds, report_end, given)?;
         let (report, deadline) = (File::from(report), Instant::now() + DEADLINE);
         let starting = Starting { token, clone, report, received: Vec::new(), deadline };
         let slot = self.processes.insert(Process {
@@ -92,7 +93,8 @@ impl Server {
             Stdio::Passed => 3,
             Stdio::Logged { log, .. } => usize::from(log),
         };
-        let first = descriptors.len().checked_sub(expected).ok_or_else(|| refusal("descriptors", libc::EINVAL))?;
+        let first =
+            descriptors.len().checked_sub(expected).ok_or_else(|| refusal("descriptors", libc::EINVAL))?;
         let mut passed = descriptors.drain(first..);
         let null = || self.enclosure.null().map_err(failed);
         match stdio {
@@ -125,7 +127,9 @@ impl Server {
             self.poll.add(starting.report.as_fd(), Token::Report(number).encode(), Interest::Read)?;
         }
         if let Some(log) = &process.log {
-            for stream in [Stream::Stdout, Stream::Stderr].into_iter().filter(|&stream| !log.has_ended(stream)) {
+            for stream in
+                [Stream::Stdout, Stream::Stderr].into_iter().filter(|&stream| !log.has_ended(stream))
+            {
                 self.poll.add(log.pipe(stream), Token::Output(number, stream).encode(), Interest::Read)?;
             }
         }
@@ -150,7 +154,9 @@ impl Server {
             }
         };
         let outcome = match end {
-            Ok(()) => Report::decode(&starting.received).map_err(|_| io::Error::from_raw_os_error(libc::EPROTO)),
+            Ok(()) => {
+                Report::decode(&starting.received).map_err(|_| io::Error::from_raw_os_error(libc::EPROTO))
+            }
             Err(error) => Err(error),
         };
         match outcome.map_err(|error| Failure::new("read report", "", &error)).and_then(|o| o.into_result()) {
@@ -190,7 +196,8 @@ impl Server {
 
     /// Gives up children that take too long.
     pub(super) fn give_up_starts(&mut self, now: Instant) {
-        let overdue = |process: &Process| matches!(&process.phase, Phase::Starting(start) if start.deadline <= now);
+        let overdue =
+            |process: &Process| matches!(&process.phase, Phase::Starting(start) if start.deadline <= now);
         for slot in self.processes.slots(overdue) {
             let error = io::Error::from_raw_os_error(libc::ETIMEDOUT);
             self.fail_start(slot, Failure::new("reach execve", "", &error));
@@ -202,7 +209,8 @@ impl Server {
         for slot in self.processes.slots(|process| matches!(process.phase, Phase::Starting(_))) {
             self.read_report(slot);
         }
-        let unanswered = |process: &Process| matches!(process.phase, Phase::Starting(_) | Phase::Failing { .. });
+        let unanswered =
+            |process: &Process| matches!(process.phase, Phase::Starting(_) | Phase::Failing { .. });
         for slot in self.processes.slots(unanswered) {
             let Some(process) = self.processes.get_mut(slot) else { continue };
             if let Phase::Starting(starting) = &process.phase {

@@ -23,7 +23,8 @@ impl Server {
         if !is_sealed(program.as_fd()) {
             return "the binary is not in a sealed memory file".to_owned();
         }
-        let starting = |process: &Process| matches!(process.phase, Phase::Starting(_) | Phase::Failing { .. });
+        let starting =
+            |process: &Process| matches!(process.phase, Phase::Starting(_) | Phase::Failing { .. });
         if self.processes.iter().any(|(_, process)| starting(process)) {
             return "a start is under way".to_owned();
         }
@@ -44,14 +45,16 @@ impl Server {
         };
         let bytes = postcard::to_stdvec(&state).map_err(|_| io::ErrorKind::InvalidData)?;
         let state = sealed_memory_file(c"state", &bytes)?;
-        let mut kept: Vec<BorrowedFd<'_>> =
-            vec![self.listener.as_fd(), self.exits.as_fd(), state.as_fd()];
+        let mut kept: Vec<BorrowedFd<'_>> = vec![self.listener.as_fd(), self.exits.as_fd(), state.as_fd()];
         kept.extend(self.enclosure.descriptors());
         for (_, process) in self.processes.iter().filter(|(_, process)| Saved::of(process).is_some()) {
             kept.push(process.pidfd.as_fd());
             kept.extend(process.stdin.as_ref().map(AsFd::as_fd));
             if let Some(log) = &process.log {
-                kept.extend([log.pipe(crate::logline::Stream::Stdout), log.pipe(crate::logline::Stream::Stderr)]);
+                kept.extend([
+                    log.pipe(crate::logline::Stream::Stdout),
+                    log.pipe(crate::logline::Stream::Stderr),
+                ]);
                 kept.extend(log.sink().file().map(AsFd::as_fd));
             }
         }

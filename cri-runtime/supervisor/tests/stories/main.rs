@@ -1,0 +1,9 @@
+//! The real supervisor, spoken to as a daemon speaks to it. Needs root; skipped aloud without.
+
+mod daemons;
+mod exits;
+mod harness;
+mod logs;
+mod pause;
+mod start;
+mod upgrade;

@@ -10,7 +10,7 @@ mod stat;
 mod tests;
 mod wait;
 
-pub use own::{
+pub use own::{DescriptorLimit, 
     become_subreaper, execute, ignore_sigpipe, is_root, new_session, own_pid, raise_descriptor_limit,
     set_name, wall_clock,
 };

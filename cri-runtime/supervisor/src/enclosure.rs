@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use kernel::path;
-use kernel::process::{Stat, own_pid};
+use kernel::process::{DescriptorLimit, Stat, own_pid, raise_descriptor_limit};
 use launch::execute::Launcher;
 
 /// What is kept of the world outside.
@@ -20,17 +20,19 @@ pub struct Enclosure {
     proc: OwnedFd,
     null: OwnedFd,
     launcher: Launcher,
+    descriptor_limit: DescriptorLimit,
 }
 
 impl Enclosure {
-    /// Keeps `/proc` and the null device of the present mount namespace.
+    /// Keeps `/proc` and the null device of the present mount namespace, and makes room for descriptors.
     ///
     /// # Errors
     /// Whatever opening them returns.
     pub fn open() -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let proc = path::open_dir(Path::new("/proc"))?;
-        Ok(Self { proc, null: null.into(), launcher: Launcher::new()? })
+        let descriptor_limit = raise_descriptor_limit()?;
+        Ok(Self { proc, null: null.into(), launcher: Launcher::new()?, descriptor_limit })
     }
 
     /// Leaves the present mount namespace for an empty one. Only what was opened before stays within reach.
@@ -42,8 +44,17 @@ impl Enclosure {
     }
 
     /// Continues with descriptors that were kept over `execve`, in the order of [`Enclosure::descriptors`].
-    pub fn from_descriptors([proc, null, pid_namespace, procfs]: [OwnedFd; 4]) -> Self {
-        Self { proc, null, launcher: Launcher::from_descriptors([pid_namespace, procfs]) }
+    pub fn from_descriptors(
+        [proc, null, pid_namespace, procfs]: [OwnedFd; 4],
+        descriptor_limit: DescriptorLimit,
+    ) -> Self {
+        Self { proc, null, launcher: Launcher::from_descriptors([pid_namespace, procfs]), descriptor_limit }
+    }
+
+    /// The limit of open descriptors from before it was raised. The supervisor needs a few per process; a program
+    /// that walks through all it could have open must not be made to walk through a million.
+    pub fn descriptor_limit(&self) -> DescriptorLimit {
+        self.descriptor_limit
     }
 
     /// The descriptors another program needs to continue.

@@ -81,7 +81,7 @@ pub fn start() -> Result<Server, StartError> {
     close_inherited(EXITS_FD + 1).map_err(step("close inherited descriptors"))?;
     process::new_session().map_err(step("create session"))?;
     process::become_subreaper().map_err(step("become subreaper"))?;
-    let enclosure = Enclosure::open().map_err(step("open /proc and /dev/null"))?;
+    let enclosure = Enclosure::open().map_err(step("take hold of /proc and /dev/null"))?;
     enclosure.spare_from_oom_killer();
     enclosure.enter().map_err(step("enter a mount namespace of its own"))?;
     settle()?;
@@ -105,7 +105,6 @@ fn settle() -> Result<(), StartError> {
     process::ignore_sigpipe().map_err(step("ignore SIGPIPE"))?;
     // Children inherit it until their execve: a container that shares their PID namespace cannot reach into them.
     credentials::set_dumpable(false).map_err(step("forbid tracing"))?;
-    process::raise_descriptor_limit().map_err(step("raise limit of open descriptors"))?;
     Ok(())
 }
 

@@ -60,6 +60,8 @@ pub struct State {
     pub exits: RawFd,
     /// What the enclosure keeps of the world outside.
     pub enclosure: [RawFd; 4],
+    /// Soft and hard limit of open descriptors that processes are started with.
+    pub descriptor_limit: [u64; 2],
     /// Every process that runs, or has ended and is not forgotten.
     pub processes: Vec<Saved>,
 }

@@ -40,18 +40,29 @@ pub fn ignore_sigpipe() -> io::Result<()> {
     }
 }
 
-/// Raises the soft limit of open descriptors to the hard one and returns it.
+/// Limits of the number of open descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DescriptorLimit {
+    /// In force.
+    pub soft: u64,
+    /// Up to which the one in force can be raised.
+    pub hard: u64,
+}
+
+/// Raises the soft limit of open descriptors to the hard one and returns what they were before: children inherit it,
+/// and programs that are not made for a high one must be given the old one back.
 ///
 /// # Errors
-/// Whatever `prlimit` returns.
-pub fn raise_descriptor_limit() -> io::Result<u64> {
+/// Whatever `setrlimit` returns.
+pub fn raise_descriptor_limit() -> io::Result<DescriptorLimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` outlives both calls.
     retry(|| unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    let before = DescriptorLimit { soft: limit.rlim_cur, hard: limit.rlim_max };
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: as above.
     retry(|| unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
-    Ok(limit.rlim_cur)
+    Ok(before)
 }
 
 /// Pid of this process in its own pid namespace.

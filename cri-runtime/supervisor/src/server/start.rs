@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use kernel::descriptor::{pipe, set_nonblocking};
 use kernel::event::Interest;
-use kernel::process::{Pidfd, wall_clock};
+use kernel::process::{DescriptorLimit, Pidfd, wall_clock};
 use launch::execute::Spawned;
-use launch::plan::{Failure, Plan};
+use launch::plan::{Failure, Plan, Rlimit, Step};
 use launch::protocol::{Launch, Reply, Stdio, StepTime};
 use launch::report::Report;
 
@@ -28,6 +28,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const PLAN_MAX: u64 = 16 << 20;
 /// Largest report: a few dozen bytes per step.
 const REPORT_MAX: usize = 1 << 20;
+
+/// The resource, which is signed in one C library and unsigned in the other.
+#[allow(clippy::unnecessary_cast, reason = "necessary with musl")]
+const DESCRIPTORS: u32 = libc::RLIMIT_NOFILE as u32;
 
 /// What a process is given as its standard streams, and what the supervisor keeps of them.
 struct Streams {
@@ -57,7 +61,8 @@ impl Server {
         if self.processes.find(&id).is_some() {
             return Err(refusal(&id, libc::EEXIST));
         }
-        let plan = take_plan(&plan, &mut descriptors)?;
+        let mut plan = take_plan(&plan, &mut descriptors)?;
+        limit_descriptors(&mut plan, self.enclosure.descriptor_limit());
         let streams = self.make_streams(stdio, &mut descriptors)?;
         let failed = |verb: &str, error: &io::Error| Failure::new(verb, "", error);
         let (report, report_end) = pipe().map_err(|e| failed("make report pipe", &e))?;
@@ -251,4 +256,22 @@ fn take_plan(inline: &[u8], descriptors: &mut Vec<OwnedFd>) -> Result<Plan, Fail
         Ok(bytes)
     };
     decode(&read().map_err(|error| Failure::new("read plan", "", &error))?)
+}
+
+/// Gives a program that was not given a limit of open descriptors the one this supervisor was started with, not the one
+/// it has.
+///
+/// Late, because the child opens descriptors on the way and may have inherited more than the limit allows; but before a
+/// filter, which may forbid it.
+fn limit_descriptors(plan: &mut Plan, limit: DescriptorLimit) {
+    let is_limited = |step: &Step| match step {
+        Step::Rlimits(limits) => limits.iter().any(|limit| limit.resource == DESCRIPTORS),
+        _ => false,
+    };
+    if !plan.steps.iter().any(is_limited) {
+        let filter = plan.steps.iter().position(|step| matches!(step, Step::Seccomp(_)));
+        let DescriptorLimit { soft, hard } = limit;
+        let limit = Rlimit { resource: DESCRIPTORS, soft, hard };
+        plan.steps.insert(filter.unwrap_or(plan.steps.len()), Step::Rlimits(vec![limit]));
+    }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use kernel::descriptor::{is_sealed, sealed_memory_file, set_close_on_exec};
-use kernel::process::execute;
+use kernel::process::{DescriptorLimit, execute};
 use kernel::socket::Listener;
 
 use super::{ServeError, Server};
@@ -36,11 +36,13 @@ impl Server {
     }
 
     fn execute_in_place(&self, program: &OwnedFd) -> io::Result<std::convert::Infallible> {
+        let limit = self.enclosure.descriptor_limit();
         let state = State {
             version: STATE_VERSION,
             listener: self.listener.as_raw_fd(),
             exits: self.exits.as_raw_fd(),
             enclosure: self.enclosure.descriptors().map(|fd| fd.as_raw_fd()),
+            descriptor_limit: [limit.soft, limit.hard],
             processes: self.processes.iter().filter_map(|(_, process)| Saved::of(process)).collect(),
         };
         let bytes = postcard::to_stdvec(&state).map_err(|_| io::ErrorKind::InvalidData)?;
@@ -79,8 +81,10 @@ impl Server {
     /// [`ServeError::Resume`], [`ServeError::SetUp`].
     pub fn resume(number: i32) -> Result<Self, ServeError> {
         let state = state::read(number)?;
+        let [soft, hard] = state.descriptor_limit;
+        let limit = DescriptorLimit { soft, hard };
         let [proc, null, pid_namespace, procfs] = state.enclosure.map(|number| take(number, "supervisor"));
-        let enclosure = Enclosure::from_descriptors([proc?, null?, pid_namespace?, procfs?]);
+        let enclosure = Enclosure::from_descriptors([proc?, null?, pid_namespace?, procfs?], limit);
         let listener = Listener::from(take(state.listener, "supervisor")?);
         let mut server = Self::new(listener, take(state.exits, "supervisor")?, enclosure)?;
         for saved in state.processes {

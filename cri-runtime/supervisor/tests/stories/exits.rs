@@ -111,3 +111,24 @@ fn orphans_are_reaped() {
     wait_until("the end of the orphans", || supervisor.children().is_empty());
     assert!(!supervisor.notices().contains("ERROR"), "{}", supervisor.notices());
 }
+
+#[test]
+fn a_record_is_whole_or_absent_wherever_the_supervisor_dies() {
+    if !is_root() {
+        return;
+    }
+    for (point, written) in [("begin", false), ("rename", false), ("end", true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let exits = directory.path().join("exits");
+        fs::create_dir(&exits).unwrap();
+        let point = format!("supervisor.record.{point}");
+        let exits = kernel::path::open_dir(&exits).unwrap();
+        let mut supervisor = Supervisor::start_with(directory, exits, &[("ORLOP_FAILPOINT", &point)]);
+        let mut client = supervisor.client();
+        let started = client.start("a", &Order::shell("exit 37"), Stdio::Null, &[]);
+        assert!(!supervisor.wait().success(), "it did not die at {point}");
+        assert!(started.pidfd.wait_exit(crate::harness::DEADLINE).unwrap());
+        let code = supervisor.exit_record("a").map(|exit| exit.code);
+        assert_eq!(code, written.then_some(37), "at {point}");
+    }
+}

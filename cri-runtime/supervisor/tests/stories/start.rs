@@ -70,22 +70,36 @@ fn standard_input_stays_open_until_the_daemon_wants_it_closed() {
     assert_eq!(lines, [b"one", b"two"]);
 }
 
+/// Soft and hard limit of open descriptors, one per line.
+fn rlimits_of(pid: u32) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    line.split_whitespace().take(2).map(|limit| format!("{limit}\n")).collect()
+}
+
 #[test]
 fn nothing_of_the_supervisor_reaches_the_program() {
     if !is_root() {
         return;
     }
+    // A limit below the hard one, which the supervisor raises for itself.
+    let pid = std::process::id();
+    let lower =
+        std::process::Command::new("prlimit").arg(format!("--pid={pid}")).arg("--nofile=900:").status();
+    assert!(lower.unwrap().success());
     let supervisor = Supervisor::start();
     let mut client = supervisor.client();
     let other = supervisor.log_path("other.log");
     client.start_logged("other", "exec sleep 1000", &open_log(&other));
     let path = supervisor.log_path("0.log");
-    let script = "ls /proc/$$/fd; env | sort; grep -E 'Sig(Blk|Ign)' /proc/self/status";
+    let script =
+        "ulimit -Sn; ulimit -Hn; ls /proc/$$/fd; env | sort; grep -E 'Sig(Blk|Ign)' /proc/self/status";
     client.start_logged("a", script, &open_log(&path));
     assert_eq!(client.exited().code, 0);
     let output = String::from_utf8(joined(&path, "stdout")).unwrap();
     let none = "0000000000000000";
-    let expected = format!("0\n1\n2\nPATH=/usr/bin:/bin\nPWD=/\nSigBlk:\t{none}\nSigIgn:\t{none}\n");
+    let limit = rlimits_of(pid);
+    let expected = format!("{limit}0\n1\n2\nPATH=/usr/bin:/bin\nPWD=/\nSigBlk:\t{none}\nSigIgn:\t{none}\n");
     assert_eq!(output, expected);
 }
 

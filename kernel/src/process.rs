@@ -10,9 +10,9 @@ mod stat;
 mod tests;
 mod wait;
 
-pub use own::{DescriptorLimit, 
-    become_subreaper, execute, ignore_sigpipe, is_root, new_session, own_pid, raise_descriptor_limit,
-    set_name, wall_clock,
+pub use own::{
+    DescriptorLimit, become_subreaper, execute, ignore_sigpipe, is_root, new_session, own_pid,
+    raise_descriptor_limit, set_name, wall_clock,
 };
 pub use pidfd::Pidfd;
 pub use stat::{Stat, boot_id, is_alive, start_time, zombie_exit};

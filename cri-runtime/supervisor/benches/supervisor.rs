@@ -4,6 +4,8 @@
 //!
 //! Prints one line per measure. The program it measures is the one that is shipped.
 
+#![allow(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
+
 #[allow(dead_code, reason = "shared with the stories, which use all of it")]
 #[path = "../tests/stories/harness.rs"]
 mod harness;

@@ -10,6 +10,7 @@ fn pid_of(child: &std::process::Child) -> i32 {
 }
 
 #[test]
+#[allow(clippy::zombie_processes, reason = "waited for through its pidfd")]
 fn the_status_of_a_child_stays_readable_until_it_is_reaped() {
     let child = Command::new("sh").args(["-c", "exit 37"]).spawn().unwrap();
     let pidfd = Pidfd::open(pid_of(&child)).unwrap();
@@ -27,6 +28,7 @@ fn the_status_of_a_child_stays_readable_until_it_is_reaped() {
 }
 
 #[test]
+#[allow(clippy::zombie_processes, reason = "waited for through its pidfd")]
 fn a_signal_goes_to_the_process_and_is_its_status() {
     let child = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
     let pidfd = Pidfd::open(pid_of(&child)).unwrap();

@@ -58,11 +58,7 @@ where
     P: Clone + Send + 'static,
 {
     /// Joins the work of this key, or starts it in a task of its own.
-    pub fn join<F>(
-        &self,
-        key: K,
-        work: impl FnOnce() -> (P, F),
-    ) -> Joined<P, V>
+    pub fn join<F>(&self, key: K, work: impl FnOnce() -> (P, F)) -> Joined<P, V>
     where
         F: Future<Output = V> + Send + 'static,
     {

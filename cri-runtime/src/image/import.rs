@@ -135,14 +135,17 @@ impl Images {
 
     fn read_archive(&self, reader: impl Read) -> Result<(Ingest, Vec<Found>), ImportError> {
         let ingest = self.store.ingest()?;
-        unpack(reader, &Expected::default(), ingest.path(), &self.config.limits).map_err(ImportError::Archive)?;
+        unpack(reader, &Expected::default(), ingest.path(), &self.config.limits)
+            .map_err(ImportError::Archive)?;
         let fail = |source| ImportError::File { path: PathBuf::from("."), source };
-        let archive = Archive { root: kernel::path::open_dir(ingest.path()).map_err(fail)?, platform: &self.platform };
-        let found = match (archive.read("index.json", MANIFEST_MAX), archive.read("manifest.json", MANIFEST_MAX)) {
-            (Ok(index), _) => archive.layout(&index)?,
-            (_, Ok(manifest)) => archive.docker(&manifest)?,
-            _ => return Err(ImportError::Form),
-        };
+        let archive =
+            Archive { root: kernel::path::open_dir(ingest.path()).map_err(fail)?, platform: &self.platform };
+        let found =
+            match (archive.read("index.json", MANIFEST_MAX), archive.read("manifest.json", MANIFEST_MAX)) {
+                (Ok(index), _) => archive.layout(&index)?,
+                (_, Ok(manifest)) => archive.docker(&manifest)?,
+                _ => return Err(ImportError::Form),
+            };
         Ok((ingest, found))
     }
 

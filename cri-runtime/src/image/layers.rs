@@ -142,15 +142,13 @@ impl Layers {
         let interrupted = || LayerError::Interrupted(wanted.digest().clone());
         let _slot = self.slots.acquire().await.map_err(|_| interrupted())?;
         reporter.phase(Phase::Fetching);
-        let expected =
-            Expected { content: wanted.content.clone(), diff_id: Some(wanted.diff_id.clone()) };
+        let expected = Expected { content: wanted.content.clone(), diff_id: Some(wanted.diff_id.clone()) };
         let digest = wanted.digest().clone();
         let layers = Arc::clone(self);
         let (ingest, unpacked) = match (&wanted.origin, &wanted.content) {
             (Origin::Registry(source), Some(content)) => {
                 let (sender, receiver) = mpsc::channel(PIECES);
-                let work =
-                    move || layers.unpack(|| Ok(PieceReader::new(receiver)), &expected, &digest);
+                let work = move || layers.unpack(|| Ok(PieceReader::new(receiver)), &expected, &digest);
                 let unpacking = tokio::task::spawn_blocking(work);
                 let download = source.download(content, sender, |done| reporter.bytes(done));
                 let (downloaded, unpacked) = tokio::join!(download, unpacking);
@@ -163,7 +161,9 @@ impl Layers {
             (Origin::File(file), _) => {
                 let file = Arc::clone(file);
                 let work = move || {
-                    let open = || file.try_clone().map_err(|source| LayerError::Open { path: PathBuf::new(), source });
+                    let open = || {
+                        file.try_clone().map_err(|source| LayerError::Open { path: PathBuf::new(), source })
+                    };
                     layers.unpack(open, &expected, &digest)
                 };
                 tokio::task::spawn_blocking(work).await.map_err(|_| interrupted())??

@@ -85,9 +85,7 @@ impl Document {
             return Err(ManifestError::SchemaOne);
         }
         match (probe.manifests.is_some(), probe.layers.is_some()) {
-            (true, false) => {
-                serde_json::from_slice(content).map(Self::Index).map_err(parse("image index"))
-            }
+            (true, false) => serde_json::from_slice(content).map(Self::Index).map_err(parse("image index")),
             (false, true) => {
                 let manifest: ImageManifest =
                     serde_json::from_slice(content).map_err(parse("image manifest"))?;

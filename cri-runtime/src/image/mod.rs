@@ -181,13 +181,13 @@ impl Images {
 
     /// Removes the image that `text` means, with all its names; one that is not there is removed already. Data that
     /// somebody holds stays until released. Runs to its end even if the caller goes away.
-    pub fn remove(&self, text: &str) -> impl Future<Output = Result<(), RemoveError>> + Send + 'static {
+    pub fn remove(&self, text: &str) -> impl Future<Output = Result<(), RemoveError>> + Send + 'static + use<> {
         let (store, text) = (Arc::clone(&self.store), text.to_owned());
         on_blocking_thread(self.config.root.clone(), move || store.remove(&text))
     }
 
     /// Removes every image that nobody holds and that is not pinned.
-    pub fn prune(&self) -> impl Future<Output = Result<Pruned, StoreError>> + Send + 'static {
+    pub fn prune(&self) -> impl Future<Output = Result<Pruned, StoreError>> + Send + 'static + use<> {
         let store = Arc::clone(&self.store);
         on_blocking_thread(self.config.root.clone(), move || store.prune())
     }
@@ -204,10 +204,7 @@ impl Images {
 
     /// After a restart: everybody who holds an image, as pairs of owner and image id. Until it is called, images that
     /// were removed while in use keep their data.
-    pub fn rebuild_holds(
-        &self,
-        holds: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<(), StoreError> {
+    pub fn rebuild_holds(&self, holds: impl IntoIterator<Item = (String, String)>) -> Result<(), StoreError> {
         self.store.rebuild_holds(holds)
     }
 

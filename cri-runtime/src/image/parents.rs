@@ -68,7 +68,9 @@ pub fn directories(layers: &[(PathBuf, Vec<PathText>)]) -> io::Result<BTreeMap<P
     let paths: BTreeSet<&Path> = implied.iter().flatten().copied().collect();
     for path in paths {
         match effective(path)? {
-            Some((attributes, true)) if !attributes.is_implied() => wanted.insert(path.to_owned(), attributes),
+            Some((attributes, true)) if !attributes.is_implied() => {
+                wanted.insert(path.to_owned(), attributes)
+            }
             _ => None,
         };
     }

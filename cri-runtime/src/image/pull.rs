@@ -136,10 +136,7 @@ struct Resolved {
 
 impl Images {
     /// Pulls an image. The work goes on if the caller goes away.
-    pub fn pull(
-        self: &Arc<Self>,
-        request: PullRequest,
-    ) -> impl Future<Output = PullResult> + Send + 'static {
+    pub fn pull(self: &Arc<Self>, request: PullRequest) -> impl Future<Output = PullResult> + Send + 'static + use<> {
         self.pull_with_progress(request).1
     }
 
@@ -147,7 +144,7 @@ impl Images {
     pub fn pull_with_progress(
         self: &Arc<Self>,
         request: PullRequest,
-    ) -> (watch::Receiver<Progress>, impl Future<Output = PullResult> + Send + 'static) {
+    ) -> (watch::Receiver<Progress>, impl Future<Output = PullResult> + Send + 'static + use<>) {
         let text = request.reference.clone();
         let reference = request.reference.parse::<Reference>();
         // What is no reference still goes through a task, so that there is one kind of answer.
@@ -163,9 +160,8 @@ impl Images {
             (progress, work)
         });
         let result = joined.result;
-        let result = async move {
-            result.await.unwrap_or_else(|| Err(Arc::new(PullError::Interrupted(text))))
-        };
+        let result =
+            async move { result.await.unwrap_or_else(|| Err(Arc::new(PullError::Interrupted(text)))) };
         (joined.progress, result)
     }
 
@@ -177,8 +173,7 @@ impl Images {
     ) -> Result<Arc<Image>, PullError> {
         let source = Arc::new(Source::new(Arc::clone(&self.registry), reference, credentials)?);
         let reference = source.reference();
-        let broken =
-            |source| PullError::Manifest { reference: reference.to_string(), source };
+        let broken = |source| PullError::Manifest { reference: reference.to_string(), source };
         let Resolved { manifest, documents } = self.resolve(&source).await?;
         let config_content = Content::try_from(manifest.config()).map_err(broken)?;
         let config = match self.store.lookup(config_content.digest.as_str()) {
@@ -194,10 +189,9 @@ impl Images {
             content: Some(layer.content.clone()),
             origin: Origin::Registry(Arc::clone(&source)),
         });
-        get_all(&self.layers, wanted, progress).await.map_err(|source| PullError::Layer {
-            reference: reference.to_string(),
-            source,
-        })?;
+        get_all(&self.layers, wanted, progress)
+            .await
+            .map_err(|source| PullError::Layer { reference: reference.to_string(), source })?;
         let mut names = Vec::with_capacity(2);
         if let Some(first) = documents.first() {
             names.push(reference.with_digest(first.digest.clone()));

@@ -110,7 +110,8 @@ impl FromStr for Reference {
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
                 let digest = digest.parse();
-                let digest = digest.map_err(|source| ReferenceError::Digest { text: text.to_owned(), source })?;
+                let digest =
+                    digest.map_err(|source| ReferenceError::Digest { text: text.to_owned(), source })?;
                 (rest, Some(digest))
             }
             None => (text, None),
@@ -121,7 +122,9 @@ impl FromStr for Reference {
             None => (remainder, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err(form("a tag is 1 to 128 letters, digits, '_', '.' or '-' and starts with none of the last two"));
+            return Err(form(
+                "a tag is 1 to 128 letters, digits, '_', '.' or '-' and starts with none of the last two",
+            ));
         }
         let host = host.map(str::to_ascii_lowercase).unwrap_or_else(|| DEFAULT_HOST.to_owned());
         if !is_host(&host) {
@@ -130,7 +133,9 @@ impl FromStr for Reference {
         // Docker Hub has answered to two names since its beginnings.
         let host = if host == "index.docker.io" { DEFAULT_HOST.to_owned() } else { host };
         if !path.split('/').all(is_path_component) {
-            return Err(form("a repository path is lower-case letters and digits, separated by '.', '_', '__', '-' or '/'"));
+            return Err(form(
+                "a repository path is lower-case letters and digits, separated by '.', '_', '__', '-' or '/'",
+            ));
         }
         let official = host == DEFAULT_HOST && !path.contains('/');
         let path = if official { format!("{DEFAULT_NAMESPACE}{path}") } else { path.to_owned() };

@@ -28,7 +28,9 @@ impl Read for PieceReader {
             match self.pieces.blocking_recv() {
                 Some(Piece::Data(bytes)) => self.current = bytes,
                 Some(Piece::End) => self.ended = true,
-                None => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the download broke off")),
+                None => {
+                    return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the download broke off"));
+                }
             }
         }
         let length = buffer.len().min(self.current.len());

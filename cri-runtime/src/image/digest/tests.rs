@@ -10,7 +10,9 @@ fn the_digest_of_nothing_is_the_well_known_one() {
 #[test]
 fn what_could_leave_a_directory_or_is_not_a_digest_is_refused() {
     let hex = "0".repeat(64);
-    for text in ["", "sha256:", "sha256:xyz", "../../etc", &hex, &format!("sha256:{}", hex.to_uppercase() + "A")] {
+    for text in
+        ["", "sha256:", "sha256:xyz", "../../etc", &hex, &format!("sha256:{}", hex.to_uppercase() + "A")]
+    {
         assert!(matches!(text.parse::<Digest>(), Err(DigestError::Form(_))), "{text}");
     }
     assert!(matches!(format!("sha512:{hex}{hex}").parse::<Digest>(), Err(DigestError::Algorithm(_))));

@@ -24,7 +24,10 @@ fn both_families_of_media_types_are_images() {
     for (config, layer) in [
         (OCI_CONFIG, OCI_LAYER),
         (OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar"),
-        ("application/vnd.docker.container.image.v1+json", "application/vnd.docker.image.rootfs.diff.tar.gzip"),
+        (
+            "application/vnd.docker.container.image.v1+json",
+            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        ),
     ] {
         assert!(matches!(parse(&manifest(config, layer)), Ok(Document::Manifest(_))), "{layer}");
     }
@@ -52,7 +55,10 @@ fn layers_and_diff_ids_must_pair_up() {
             "rootfs": {"type": "layers", "diff_ids": diff_ids}});
         parse_config(value.to_string().as_bytes()).unwrap()
     };
-    assert!(matches!(layers(&manifest, &config(&[])), Err(ManifestError::LayerCount { layers: 1, diff_ids: 0 })));
+    assert!(matches!(
+        layers(&manifest, &config(&[])),
+        Err(ManifestError::LayerCount { layers: 1, diff_ids: 0 })
+    ));
     assert_eq!(layers(&manifest, &config(&[digest(9)])).unwrap()[0].diff_id.as_str(), digest(9));
     assert!(matches!(layers(&manifest, &config(&["../x".into()])), Err(ManifestError::Digest(_))));
 }

@@ -47,8 +47,10 @@ fn when_none_fits_the_answer_lists_what_there_is() {
 
 #[test]
 fn attestations_are_no_images() {
-    let mut value = serde_json::to_value(index(&[("linux", "amd64", None), ("linux", "amd64", None)])).unwrap();
-    value["manifests"][0]["annotations"] = serde_json::json!({"vnd.docker.reference.type": "attestation-manifest"});
+    let mut value =
+        serde_json::to_value(index(&[("linux", "amd64", None), ("linux", "amd64", None)])).unwrap();
+    value["manifests"][0]["annotations"] =
+        serde_json::json!({"vnd.docker.reference.type": "attestation-manifest"});
     let index: ImageIndex = serde_json::from_value(value).unwrap();
     assert_eq!(select(&index, &platform("amd64", None)).unwrap().size(), 1);
 }

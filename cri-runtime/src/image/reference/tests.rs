@@ -40,9 +40,35 @@ fn what_is_no_reference_is_refused() {
     let long_tag = format!("x:{}", "t".repeat(129));
     let long_name = format!("a.b/{}", "n".repeat(252));
     let table = [
-        "", "Busybox", "a b", "x:", ":tag", "x:.t", "x:-t", "/x", "a.b/", "a.b//x", "a.b/x/", "a..b/x", "-a.b/x", "a.b:/x",
-        "a.b:99999/x", "a.b:5a/x", "[::1/x", "[zz]:1/x", "a.b/_x", "a.b/x_", "a.b/x___y", "a.b/x..y", "x@sha256:abc",
-        "x@md5:d41d8cd98f00b204e9800998ecf8427e", "x@", "../x", "a.b/../x", &long_tag, &long_name,
+        "",
+        "Busybox",
+        "a b",
+        "x:",
+        ":tag",
+        "x:.t",
+        "x:-t",
+        "/x",
+        "a.b/",
+        "a.b//x",
+        "a.b/x/",
+        "a..b/x",
+        "-a.b/x",
+        "a.b:/x",
+        "a.b:99999/x",
+        "a.b:5a/x",
+        "[::1/x",
+        "[zz]:1/x",
+        "a.b/_x",
+        "a.b/x_",
+        "a.b/x___y",
+        "a.b/x..y",
+        "x@sha256:abc",
+        "x@md5:d41d8cd98f00b204e9800998ecf8427e",
+        "x@",
+        "../x",
+        "a.b/../x",
+        &long_tag,
+        &long_name,
     ];
     for text in table {
         assert!(text.parse::<Reference>().is_err(), "{text:?} was accepted");

@@ -37,7 +37,10 @@ pub struct Credentials {
 
 #[derive(Clone, PartialEq, Eq)]
 enum Secret {
-    Password { user: String, password: String },
+    Password {
+        user: String,
+        password: String,
+    },
     /// A refresh token for the token endpoint.
     Identity(String),
     /// A bearer token, used as it is.
@@ -182,7 +185,8 @@ impl Registry {
         let scope = challenge.get("scope").unwrap_or(default_scope).to_owned();
         let key = (endpoint.authority.clone(), scope.clone(), credentials.map(Credentials::fingerprint));
         let lock = || self.tokens.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !renew && let Some((token, end)) = lock().get(&key)
+        if !renew
+            && let Some((token, end)) = lock().get(&key)
             && *end > Instant::now()
         {
             return Ok(Some(token.clone()));
@@ -267,11 +271,12 @@ impl Registry {
             }
             let request = request.uri(target).body(Body::from(body));
             let request = request.map_err(|_| protocol("the realm is not a URL"))?;
-            let response = self.send(endpoint, request).await.map_err(|error| RegistryError::Unavailable {
-                host: host.to_owned(),
-                object: object.clone(),
-                reason: error.to_string(),
-            })?;
+            let response =
+                self.send(endpoint, request).await.map_err(|error| RegistryError::Unavailable {
+                    host: host.to_owned(),
+                    object: object.clone(),
+                    reason: error.to_string(),
+                })?;
             status = response.status();
             if status.is_success() {
                 let content = super::client::read_body(response, ANSWER_MAX).await;

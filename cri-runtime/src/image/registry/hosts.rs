@@ -215,7 +215,9 @@ fn endpoint(
     }
     let dial_timeout = match settings.dial_timeout.as_deref() {
         None => None,
-        Some(text) => Some(duration(text).ok_or_else(|| format!("dial_timeout {text:?}: not a duration like 30s"))?),
+        Some(text) => {
+            Some(duration(text).ok_or_else(|| format!("dial_timeout {text:?}: not a duration like 30s"))?)
+        }
     };
     let files = settings.ca.iter().flat_map(OneOrMany::all);
     Ok(Endpoint {

@@ -35,7 +35,9 @@ pub enum RegistryError {
         reason: String,
     },
     /// 401 or 403.
-    #[error("fetch {object} from {host}: access denied (HTTP {status}); the repository does not exist or needs credentials")]
+    #[error(
+        "fetch {object} from {host}: access denied (HTTP {status}); the repository does not exist or needs credentials"
+    )]
     Denied {
         /// Host that refused.
         host: String,
@@ -97,5 +99,3 @@ pub enum RegistryError {
     Credentials(&'static str),
 }
 
-#[cfg(test)]
-mod tests;

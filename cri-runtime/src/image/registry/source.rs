@@ -76,8 +76,7 @@ impl Source {
     /// Fetches a manifest or index by its digest.
     pub async fn manifest(&self, digest: &Digest) -> Result<FetchedManifest, RegistryError> {
         let object = format!("manifest {}", self.reference.with_digest(digest.clone()));
-        let content =
-            self.small(&format!("manifests/{digest}"), &object, Some(digest), MANIFEST_MAX).await?;
+        let content = self.small(&format!("manifests/{digest}"), &object, Some(digest), MANIFEST_MAX).await?;
         Ok(FetchedManifest { content, digest: digest.clone() })
     }
 

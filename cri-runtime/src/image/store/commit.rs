@@ -61,7 +61,9 @@ impl Store {
             inodes: usage.inodes,
             implied: layer.implied,
         };
-        if let Err(error) = self.write_record(&self.layout.layer_records(), &layer.diff_id, &record, Durable::No) {
+        if let Err(error) =
+            self.write_record(&self.layout.layer_records(), &layer.diff_id, &record, Durable::No)
+        {
             // A layer without a record is garbage; the name must be free for the next attempt.
             super::reap::remove(&target);
             return Err(error);
@@ -192,7 +194,8 @@ impl Store {
         durable: Durable,
     ) -> Result<(), StoreError> {
         let path = directory.join(record_name(digest));
-        let content = serde_json::to_vec(record).map_err(std::io::Error::other).map_err(at("encode", &path))?;
+        let content =
+            serde_json::to_vec(record).map_err(std::io::Error::other).map_err(at("encode", &path))?;
         write_atomic(directory, &record_name(digest), &content, durable).map_err(at("write", &path))
     }
 }

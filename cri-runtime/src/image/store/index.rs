@@ -40,7 +40,8 @@ pub struct Index {
 impl Index {
     /// Whom a name belongs to: while a tag moves two images have it, and the later one counts.
     fn owner_of(&self, reference: &str) -> Option<&Digest> {
-        let every = self.images.values().flat_map(|entry| entry.record.names.iter().map(move |name| (name, entry)));
+        let every =
+            self.images.values().flat_map(|entry| entry.record.names.iter().map(move |name| (name, entry)));
         let owners = every.filter(|(name, _)| name.reference == reference);
         owners.max_by_key(|(name, _)| name.sequence).map(|(_, entry)| &entry.record.id)
     }
@@ -100,7 +101,8 @@ impl Index {
         let parsed = manifest::parse_config(config)?;
         let names = |by_digest: bool| {
             let is = move |name: &&NameRecord| name.reference.contains('@') == by_digest;
-            let mut names: Vec<_> = record.names.iter().filter(is).map(|name| name.reference.clone()).collect();
+            let mut names: Vec<_> =
+                record.names.iter().filter(is).map(|name| name.reference.clone()).collect();
             names.sort();
             names
         };

@@ -128,9 +128,8 @@ impl Store {
                 continue;
             }
             let content = read_bounded(&path, RECORD_MAX).map_err(|error| error.to_string());
-            let parsed = content.and_then(|content| {
-                serde_json::from_slice(&content).map_err(|error| error.to_string())
-            });
+            let parsed = content
+                .and_then(|content| serde_json::from_slice(&content).map_err(|error| error.to_string()));
             match parsed {
                 Ok(record) => records.push((path, record)),
                 Err(reason) => self.quarantine(&path, &reason)?,
@@ -140,7 +139,11 @@ impl Store {
     }
 
     fn quarantine(&self, path: &Path, reason: &str) -> Result<(), StoreError> {
-        tracing::warn!(?path, reason, "an image record is moved to quarantine; the image will be pulled again");
+        tracing::warn!(
+            ?path,
+            reason,
+            "an image record is moved to quarantine; the image will be pulled again"
+        );
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let target = self.layout.quarantine().join(format!("{}-{name}", self.next_number()));
         std::fs::rename(path, target).map_err(at("quarantine", path))

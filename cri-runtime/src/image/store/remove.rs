@@ -98,7 +98,8 @@ impl Store {
 
     /// Replaces all holds by those that recovery found, and collects what was kept for owners that are gone.
     pub fn rebuild_holds(&self, holds: impl IntoIterator<Item = (String, String)>) -> Result<(), StoreError> {
-        let parsed = holds.into_iter().filter_map(|(owner, image)| Some((owner, image.parse::<Digest>().ok()?)));
+        let parsed =
+            holds.into_iter().filter_map(|(owner, image)| Some((owner, image.parse::<Digest>().ok()?)));
         let parsed = parsed.collect();
         let _disk = self.disk();
         self.write().holds = parsed;

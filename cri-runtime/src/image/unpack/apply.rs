@@ -260,11 +260,8 @@ impl Applier {
     }
 
     fn fill(&mut self, mut file: File, member: &Member, data: &mut impl Read) -> Result<(), UnpackError> {
-        let at = |source: io::Error| UnpackError::Entry {
-            operation: "write",
-            path: member.path.clone(),
-            source,
-        };
+        let at =
+            |source: io::Error| UnpackError::Entry { operation: "write", path: member.path.clone(), source };
         let Some(segments) = &member.segments else {
             return self.copy(&mut file, member.size, data).map_err(|error| error.at(member));
         };

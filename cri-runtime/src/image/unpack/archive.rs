@@ -224,17 +224,21 @@ impl<R: Read> Archive<R> {
             Kind::HardLink => self.clean(&raw_link)?.0,
             _ => self.text_path(raw_link)?,
         };
-        let owner = |number: Option<u64>, header: io::Result<u64>| {
-            let number = number.map_or(header, Ok).ok();
+        let fixed = header.as_old();
+        let owner = |number: Option<u64>, header: io::Result<u64>, field: &[u8]| {
+            let number = number.or_else(|| number_or_zero(header, field));
             number.and_then(|number| u32::try_from(number).ok()).filter(|id| *id != u32::MAX)
         };
         let number = |value: io::Result<Option<u32>>| value.ok().flatten().unwrap_or(0);
         let mut member = Member {
             kind,
             link,
-            mode: header.mode().map_err(|_| at("its mode is not a number"))? & 0o7777,
-            uid: owner(extension.uid, header.uid()).ok_or_else(|| at("its owner is not a 32-bit number"))?,
-            gid: owner(extension.gid, header.gid()).ok_or_else(|| at("its group is not a 32-bit number"))?,
+            mode: number_or_zero(header.mode(), &fixed.mode).ok_or_else(|| at("its mode is not a number"))?
+                & 0o7777,
+            uid: owner(extension.uid, header.uid(), &fixed.uid)
+                .ok_or_else(|| at("its owner is not a 32-bit number"))?,
+            gid: owner(extension.gid, header.gid(), &fixed.gid)
+                .ok_or_else(|| at("its group is not a 32-bit number"))?,
             modified: extension.modified.unwrap_or((header.mtime().unwrap_or(0) as i64, 0)),
             device: (number(header.device_major()), number(header.device_minor())),
             size: self.remaining,
@@ -337,6 +341,12 @@ impl<I: Read> IntoInner<I> for io::BufReader<I> {
     fn into_inner(self) -> I {
         io::BufReader::into_inner(self)
     }
+}
+
+/// A field that nobody filled in counts as zero, as in every other reader.
+fn number_or_zero<T: Default>(number: io::Result<T>, field: &[u8]) -> Option<T> {
+    let is_empty = field.iter().all(|byte| matches!(byte, 0 | b' '));
+    if is_empty { Some(T::default()) } else { number.ok() }
 }
 
 fn broken(reason: &'static str) -> UnpackError {

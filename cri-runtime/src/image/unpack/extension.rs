@@ -35,9 +35,11 @@ impl Extension {
     /// Adds the records of one header.
     pub fn parse(&mut self, mut records: &[u8]) -> Result<(), UnpackError> {
         while !records.is_empty() && records[0] != 0 {
-            let (record, rest) = split_record(records).ok_or_else(|| broken("an extension record is cut off"))?;
+            let (record, rest) =
+                split_record(records).ok_or_else(|| broken("an extension record is cut off"))?;
             let equals = record.iter().position(|byte| *byte == b'=');
-            let (key, value) = record.split_at(equals.ok_or_else(|| broken("an extension record has no value"))?);
+            let (key, value) =
+                record.split_at(equals.ok_or_else(|| broken("an extension record has no value"))?);
             // Keys are UTF-8 by definition; others belong to nobody we know.
             if let Ok(key) = std::str::from_utf8(key) {
                 self.set(key, &value[1..])?;
@@ -50,7 +52,8 @@ impl Extension {
     fn set(&mut self, key: &str, value: &[u8]) -> Result<(), UnpackError> {
         let number = || {
             let text = std::str::from_utf8(value).ok();
-            text.and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| broken("an extension record is not a number"))
+            text.and_then(|text| text.parse::<u64>().ok())
+                .ok_or_else(|| broken("an extension record is not a number"))
         };
         match key {
             "path" => self.path = Some(value.to_vec()),
@@ -129,7 +132,7 @@ mod tests {
     #[test]
     fn records_are_read_and_broken_ones_refused() {
         let mut extension = Extension::default();
-        extension.parse(b"12 path=a/b\n20 mtime=-1.25000000\n27 SCHILY.xattr.user.a=b=\nc\n").unwrap();
+        extension.parse(b"12 path=a/b\n21 mtime=-1.25000000\n28 SCHILY.xattr.user.a=b=\nc\n").unwrap();
         assert_eq!(extension.path.as_deref(), Some(&b"a/b"[..]));
         assert_eq!(extension.modified, Some((-2, 750_000_000)));
         assert_eq!(extension.attributes, [(c"user.a".to_owned(), b"b=\nc".to_vec())]);

@@ -62,7 +62,8 @@ pub fn in_data(reader: &mut impl Read) -> Result<Vec<Segment>> {
             match byte[0] {
                 b'\n' => return Ok(value),
                 digit @ b'0'..=b'9' => {
-                    let next = value.checked_mul(10).and_then(|value| value.checked_add(u64::from(digit - b'0')));
+                    let next =
+                        value.checked_mul(10).and_then(|value| value.checked_add(u64::from(digit - b'0')));
                     value = next.ok_or("its sparse map has a number that is too large")?;
                 }
                 _ => return Err("its sparse map is not a list of numbers"),

@@ -18,7 +18,9 @@ fn the_fields_count_in_the_order_of_the_peers() {
     let secret = |fields| read(fields).unwrap().secret;
     assert!(matches!(secret(everything), Secret::Password { user, .. } if user == "al"));
     let without_user = AuthFields { username: "", ..everything };
-    assert!(matches!(secret(without_user), Secret::Password { user, password } if user == "bob" && password == "se:cret"));
+    assert!(
+        matches!(secret(without_user), Secret::Password { user, password } if user == "bob" && password == "se:cret")
+    );
     let without_auth = AuthFields { auth: "", ..without_user };
     assert!(matches!(secret(without_auth), Secret::Identity(token) if token == "id"));
     let only_registry = AuthFields { identity_token: "", ..without_auth };
@@ -41,7 +43,8 @@ fn credentials_go_to_the_server_they_are_for() {
 
 #[test]
 fn nothing_secret_is_printed() {
-    let credentials = read(AuthFields { username: "hans", password: "geheim", ..Default::default() }).unwrap();
+    let credentials =
+        read(AuthFields { username: "hans", password: "geheim", ..Default::default() }).unwrap();
     let printed = format!("{credentials:?}");
     assert!(!printed.contains("geheim") && !printed.contains("hans"), "{printed}");
 }

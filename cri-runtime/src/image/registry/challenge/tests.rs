@@ -2,7 +2,8 @@ use super::*;
 
 #[test]
 fn a_bearer_challenge_keeps_its_quoted_commas() {
-    let header = r#"Bearer realm="https://auth.example/token",service="registry",scope="repository:a/b:pull,push""#;
+    let header =
+        r#"Bearer realm="https://auth.example/token",service="registry",scope="repository:a/b:pull,push""#;
     let challenges = parse(header);
     assert_eq!(challenges.len(), 1);
     assert_eq!(challenges[0].get("realm"), Some("https://auth.example/token"));

@@ -84,7 +84,9 @@ fn dockers_certificate_directory_is_understood() {
 #[test]
 fn a_broken_file_is_named() {
     let base = tempfile::tempdir().unwrap();
-    for content in ["server = 1", "[host.\"ftp://x\"]", "[host.\"https://u:p@x\"]", "dial_timeout = \"soon\"", "["] {
+    for content in
+        ["server = 1", "[host.\"ftp://x\"]", "[host.\"https://u:p@x\"]", "dial_timeout = \"soon\"", "["]
+    {
         write(base.path(), "r.example", content);
         let error = endpoints(&[base.path().to_owned()], "r.example").unwrap_err().to_string();
         assert!(error.contains("hosts.toml") && !error.contains("u:p"), "{content}: {error}");

@@ -312,6 +312,8 @@ pub struct Order<'a> {
     pub executable: Executable,
     pub pid_namespace: Option<FdIndex>,
     pub signals: Signals,
+    /// Files to join cgroups by.
+    pub tasks: Vec<FdIndex>,
     pub record: bool,
 }
 
@@ -324,6 +326,7 @@ impl Order<'_> {
             executable: Executable::Lookup,
             pid_namespace: None,
             signals: Signals::Unblocked,
+            tasks: Vec::new(),
             record: true,
         }
     }
@@ -341,7 +344,7 @@ impl Order<'_> {
             clone_flags: self.clone_flags,
             join: Vec::new(),
             pid_namespace: self.pid_namespace,
-            cgroup: CgroupJoin::default(),
+            cgroup: CgroupJoin { unified: None, tasks: self.tasks.clone() },
             // An absent limit of descriptors or OOM score would be the supervisor's.
             steps: vec![Step::Root(Root::Tree(FdIndex(0))), Step::OomScore(0)],
             program: Program {

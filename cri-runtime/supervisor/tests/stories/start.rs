@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
-use kernel::descriptor::{pipe, sealed_memory_file};
+use kernel::descriptor::{pipe, sealed_memory_file, set_pipe_size};
+use kernel::event::wait_readable;
+use launch::plan::FdIndex;
 use launch::protocol::{Launch, Reply, Request, Stdio};
 
-use crate::harness::{Client, Order, Supervisor, is_root, joined, open_log, records, wait_until};
+use crate::harness::{Client, Order, Supervisor, binary, is_root, joined, open_log, records, wait_until};
 
 #[test]
 fn a_process_starts_with_an_identity_and_ends_with_a_code() {
@@ -202,5 +205,57 @@ fn many_starts_at_once_are_all_answered() {
         client.forget(&format!("p{number}"));
     }
     client.settle();
+    assert_eq!((supervisor.children(), supervisor.descriptors()), (vec![], before));
+}
+
+/// A pipe into which nothing fits any more: a child that writes to it never gets to its program.
+fn full_pipe() -> (OwnedFd, OwnedFd) {
+    let (read, write) = pipe().unwrap();
+    let room = set_pipe_size(write.as_fd(), 4096).unwrap();
+    File::from(write.try_clone().unwrap()).write_all(&vec![0; room]).unwrap();
+    (read, write)
+}
+
+fn hanging(write: &OwnedFd) -> Order<'_> {
+    Order { descriptors: vec![write.as_fd()], tasks: vec![FdIndex(1)], ..Order::shell("exit 0") }
+}
+
+#[test]
+fn a_start_that_hangs_delays_no_other_and_ends_with_its_daemon() {
+    if !is_root() {
+        return;
+    }
+    let supervisor = Supervisor::start();
+    let mut client = supervisor.client();
+    let (_read, write) = full_pipe();
+    client.ask("hangs", &hanging(&write), Stdio::Null, &[]);
+    client.start("other", &Order::shell("exit 3"), Stdio::Null, &[]);
+    assert_eq!(client.exited().code, 3);
+    client.send(&Request::Shutdown, &[]);
+    assert!(client.refused().contains("left"));
+    let program = kernel::spawn::sealed_copy(binary()).unwrap();
+    client.send(&Request::Upgrade, &[program.as_fd()]);
+    assert!(client.refused().contains("under way"));
+    assert_eq!(supervisor.children().len(), 1);
+    let (mut client, known) = supervisor.connect();
+    assert_eq!(known.len(), 1, "the one that hangs is undone");
+    wait_until("its end", || supervisor.children().is_empty());
+    client.start("hangs", &Order::shell("exit 4"), Stdio::Null, &[]);
+    assert_eq!(client.exited().code, 4);
+}
+
+#[test]
+#[ignore = "waits for the deadline of 30 seconds"]
+fn a_start_that_hangs_is_given_up() {
+    if !is_root() {
+        return;
+    }
+    let supervisor = Supervisor::start();
+    let mut client = supervisor.client();
+    let before = supervisor.descriptors();
+    let (_read, write) = full_pipe();
+    let token = client.ask("hangs", &hanging(&write), Stdio::Null, &[]);
+    assert!(wait_readable(client.connection.as_fd(), Duration::from_secs(60)).unwrap());
+    assert_eq!(client.answer(token).unwrap_err().errno, libc::ETIMEDOUT);
     assert_eq!((supervisor.children(), supervisor.descriptors()), (vec![], before));
 }

@@ -111,7 +111,7 @@ fn measure(
             let begin = Instant::now();
             let running = room.start(&ready).expect("start");
             let total = micros(begin);
-            let outcome = running.outcome.clone();
+            let steps = running.steps.clone();
             running.finish();
             if round >= WARM_UP {
                 lines.push(format!("total\t{total}"));

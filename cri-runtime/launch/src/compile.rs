@@ -163,6 +163,14 @@ pub enum CompileError {
         /// Field of the spec, as its JSON spells it.
         field: String,
     },
+    /// The start needs more descriptors than one packet carries.
+    #[error("pass {wanted} descriptors: the kernel takes {most} at once; use fewer mounts")]
+    TooManyDescriptors {
+        /// How many.
+        wanted: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// The field has a value that makes no sense.
     #[error("use {field} {value:?}: {reason}")]
     Invalid {
@@ -219,7 +227,7 @@ pub fn compile(spec: &Spec, options: &Options) -> Result<Compiled, CompileError>
         steps,
         program: process::program(process, options)?,
     };
-    Ok(Compiled { plan, needs: needs.into_vec() })
+    Ok(Compiled { plan, needs: needs.into_vec()? })
 }
 
 /// Compiles an additional process of a running container. `target` is the pidfd of the container's process: its
@@ -246,7 +254,7 @@ pub fn compile_exec(
         steps,
         program: process::program(process, options)?,
     };
-    Ok(Compiled { plan, needs: needs.into_vec() })
+    Ok(Compiled { plan, needs: needs.into_vec()? })
 }
 
 fn cgroups(options: &Options, needs: &mut Needs) -> CgroupJoin {

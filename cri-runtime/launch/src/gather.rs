@@ -73,6 +73,9 @@ pub enum GatherError {
 
 /// Opens one descriptor for each need, in their order. All are close-on-exec; mounts are detached and vanish with the
 /// last copy of their descriptor.
+///
+/// Nothing propagates into a mount while it is detached: what the host mounts below a `rslave` source between this
+/// call and the start stays invisible to the container. Gather right before the start.
 pub fn gather(needs: &[Need]) -> Result<Vec<OwnedFd>, GatherError> {
     needs.iter().map(open).collect()
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use kernel::namespace::Kind;
 
+use super::CompileError;
 use crate::plan::FdIndex;
+use crate::protocol::MAX_FDS;
 
 /// One descriptor to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,13 +81,18 @@ impl Needs {
     }
 
     pub(super) fn add(&mut self, need: Need) -> FdIndex {
-        // A packet carries at most protocol::MAX_FDS descriptors; whoever sends more is told so there.
+        // Indexes that do not fit belong to a plan that into_vec refuses.
         let position = u16::try_from(self.needs.len()).unwrap_or(u16::MAX);
         self.needs.push(need);
         FdIndex(self.given.saturating_add(position))
     }
 
-    pub(super) fn into_vec(self) -> Vec<Need> {
-        self.needs
+    /// The needs, unless they are more than a packet has room for beside the memfd of the plan and three streams.
+    pub(super) fn into_vec(self) -> Result<Vec<Need>, CompileError> {
+        const MOST: usize = MAX_FDS - 4;
+        match usize::from(self.given) + self.needs.len() {
+            wanted if wanted > MOST => Err(CompileError::TooManyDescriptors { wanted, most: MOST }),
+            _ => Ok(self.needs),
+        }
     }
 }

@@ -448,3 +448,14 @@ fn limits_files_of_lxcfs_may_be_mounted_in_proc() {
     let mount = json!([{ "destination": "/proc/meminfo", "type": "bind", "source": "/x" }]);
     compiled(with(minimal(), "/mounts", mount), &Options::default());
 }
+
+#[test]
+fn a_plan_with_more_descriptors_than_a_packet_takes_is_refused() {
+    let mounts = |count: usize| {
+        let mount = |number| json!({ "destination": format!("/m{number}"), "type": "bind", "source": "/x" });
+        with(minimal(), "/mounts", (0..count).map(mount).collect())
+    };
+    compiled(mounts(249), &Options::default());
+    let message = "pass 250 descriptors: the kernel takes 249 at once; use fewer mounts";
+    assert_eq!(error(mounts(250)), message);
+}

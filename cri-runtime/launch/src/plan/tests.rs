@@ -65,3 +65,10 @@ fn steps_are_named_by_verb_and_object() {
         assert_eq!(step.to_string(), name);
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>) {
+        let _ = Plan::decode(&bytes);
+    }
+}

@@ -35,6 +35,17 @@ pub const CASES: &[Case] = &[
     Case { name: "a_missing_program_is_named", run: a_missing_program_is_named },
     Case { name: "a_program_runs_from_a_descriptor", run: a_program_runs_from_a_descriptor },
     Case { name: "every_step_is_timed", run: every_step_is_timed },
+    Case { name: "devices_can_come_from_the_host", run: devices_can_come_from_the_host },
+    Case {
+        name: "a_terminal_is_console_and_controlling_terminal",
+        run: a_terminal_is_console_and_controlling_terminal,
+    },
+    Case { name: "a_host_mount_reaches_a_slave_volume", run: a_host_mount_reaches_a_slave_volume },
+    Case {
+        name: "a_mount_reaches_the_host_through_a_shared_volume_only",
+        run: a_mount_reaches_the_host_through_a_shared_volume_only,
+    },
+    Case { name: "an_apparmor_profile_is_entered", run: an_apparmor_profile_is_entered },
 ];
 
 /// The output of a script in a container with the base spec after `change`.
@@ -94,7 +105,8 @@ fn the_mount_table_holds_what_was_asked_for(directory: &Path) {
         "by depth, nothing else"
     );
     assert_eq!(mounts[1].2, "rw,nosuid,nodev,noexec,relatime");
-    assert_eq!(mounts[2], ("/dev", "tmpfs", "rw,nosuid,size=65536k,mode=755"));
+    assert_eq!(mounts[2].1, "tmpfs");
+    assert!(mounts[2].2.starts_with("rw,nosuid,size=65536k,mode=755"), "{:?}", mounts[2]);
     assert!(mounts[3].2.starts_with("ro,nosuid,nodev,noexec"));
     assert!(mounts[5].2.contains("gid=5,mode=620,ptmxmode=666"), "{:?}", mounts[5]);
 }
@@ -316,7 +328,8 @@ fn the_container_is_in_its_cgroups_and_sees_them(directory: &Path) {
         return;
     };
     let image = Image::new(directory);
-    let name = format!("/orlop-launch-test-{}", std::process::id());
+    // The directory's name is nobody else's; the process id here is always 1.
+    let name = format!("/orlop-launch-test{}", directory.file_name().expect("a name").to_string_lossy());
     let group = hierarchies.group(Path::new(&name)).expect("a name");
     group.create().expect("a cgroup");
     let options = Options { cgroups: Cgroups::of(&group, false), ..image.options() };
@@ -398,11 +411,132 @@ fn every_step_is_timed(directory: &Path) {
     let image = Image::new(directory);
     let ready = Ready::new(&parse(base("exit")), &image.options(), Vec::new());
     let running = Room::enter().start(&ready).expect("it starts");
-    let names: Vec<&str> = running.outcome.steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(names[0], "connect streams");
+    let names: Vec<&str> = running.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names[..2], ["clone", "connect streams"]);
+    assert_eq!(names.last(), Some(&"execute"));
     for name in ["pivot /", "mount /proc", "mask", "make devices", "set hostname sea", "change directory /"] {
         assert!(names.contains(&name), "{name} in {names:?}");
     }
-    assert!(running.outcome.steps.iter().all(|step| step.nanos > 0));
+    assert!(running.steps.iter().all(|step| step.nanos > 0));
     running.finish();
+}
+
+fn devices_can_come_from_the_host(directory: &Path) {
+    let image = Image::new(directory);
+    let options = Options { devices: launch::compile::DeviceNodes::Bound, ..image.options() };
+    let spec = parse(base(
+        "head -c 4 /dev/zero | wc -c; stat -c %t:%T /dev/null; grep ' /dev/null ' /proc/mounts | wc -l",
+    ));
+    let (output, _) = run(&spec, &options).expect("it starts");
+    assert_eq!(output, "4\n1:3\n1\n");
+}
+
+fn a_terminal_is_console_and_controlling_terminal(directory: &Path) {
+    let image = Image::new(directory);
+    let main = std::fs::File::options().read(true).write(true).open("/dev/ptmx").expect("a terminal");
+    let (mut number, unlock) = (0_u32, 0_i32);
+    let raw = std::os::fd::AsRawFd::as_raw_fd(&main);
+    // SAFETY: both requests take a pointer to an int, which outlives the call.
+    unsafe {
+        assert_eq!(libc::ioctl(raw, libc::TIOCSPTLCK as _, &raw const unlock), 0);
+        assert_eq!(libc::ioctl(raw, libc::TIOCGPTN as _, &raw mut number), 0);
+    }
+    let path = format!("/dev/pts/{number}");
+    let replica = std::fs::File::options().read(true).write(true).open(&path).expect("the other side");
+    let options = Options { terminal: Some(path.into()), ..image.options() };
+    let mut spec = base("test -c /dev/console && echo hello > /dev/console; echo here > /dev/tty; read x");
+    spec["process"]["terminal"] = json!(true);
+    let ready = Ready::new(&parse(spec), &options, Vec::new());
+    let room = Room::enter();
+    let streams = [&replica, &replica, &replica].map(std::os::fd::AsFd::as_fd);
+    let mut running = room.start_with(&ready, streams, main.into()).expect("it starts");
+    assert_eq!(running.line(), "hello\r");
+    assert_eq!(running.line(), "here\r");
+    assert_eq!(running.kill(), Ended::Signal(libc::SIGKILL));
+}
+
+/// A directory that is a shared mount of this process's own mount namespace.
+fn shared_volume(directory: &Path) -> std::path::PathBuf {
+    kernel::namespace::unshare(kernel::namespace::Kind::Mount.flag()).expect("unshare");
+    kernel::mount::make_private(Path::new("/"), true).expect("make private");
+    let volume = directory.join("volume");
+    std::fs::create_dir(&volume).expect("mkdir");
+    kernel::mount::mount(Path::new("volume"), &volume, "tmpfs", 0, b"").expect("mount");
+    std::fs::create_dir(volume.join("inner")).expect("mkdir");
+    let own = kernel::path::open_dir(&volume).expect("open");
+    let shared = kernel::mount::propagation::SHARED;
+    kernel::mount::set_attr(std::os::fd::AsFd::as_fd(&own), false, 0, 0, shared).expect("share");
+    volume
+}
+
+fn with_volume(script: &str, volume: &Path, propagation: &str) -> serde_json::Value {
+    let mut spec = base(script);
+    spec["mounts"].as_array_mut().expect("a list").push(json!({
+        "destination": "/data", "type": "bind", "source": volume, "options": ["rbind", propagation] }));
+    spec
+}
+
+/// HostToContainer (F-44): the volume arrived as a descriptor, in a mount namespace that never saw its source.
+fn a_host_mount_reaches_a_slave_volume(directory: &Path) {
+    let image = Image::new(directory);
+    let volume = shared_volume(directory);
+    let script = "touch /data/up; until test -e /data/inner/file; do :; done; cat /data/inner/file";
+    let spec = with_volume(script, &volume, "rslave");
+    let ready = Ready::new(&parse(spec), &image.options(), Vec::new());
+    let (output, _) = crate::harness::run_apart(&ready, || {
+        // Nothing propagates into a mount that is still detached.
+        while !volume.join("up").exists() {
+            std::thread::yield_now();
+        }
+        kernel::mount::mount(Path::new("late"), &volume.join("inner"), "tmpfs", 0, b"").expect("mount");
+        std::fs::write(volume.join("inner/part"), "late\n").expect("write");
+        std::fs::rename(volume.join("inner/part"), volume.join("inner/file")).expect("rename");
+    })
+    .expect("it starts");
+    assert_eq!(output, "late\n");
+}
+
+fn a_mount_reaches_the_host_through_a_shared_volume_only(directory: &Path) {
+    let image = Image::new(directory);
+    let volume = shared_volume(directory);
+    let script = "mount -t tmpfs made /data/inner && touch /data/inner/made";
+    let all = |spec: &mut serde_json::Value| {
+        spec["process"]["capabilities"] = json!({
+            "bounding": ["CAP_SYS_ADMIN"], "effective": ["CAP_SYS_ADMIN"], "permitted": ["CAP_SYS_ADMIN"],
+        });
+    };
+    for (propagation, visible) in [("rprivate", false), ("rslave", false), ("rshared", true)] {
+        let mut spec = with_volume(script, &volume, propagation);
+        all(&mut spec);
+        let upper = directory.join(propagation);
+        let work = directory.join(format!("{propagation}-work"));
+        std::fs::create_dir(&upper).expect("mkdir");
+        std::fs::create_dir(&work).expect("mkdir");
+        let rootfs = Rootfs::Overlay { lower: vec![image.lower.clone()], upper, work };
+        let (output, ended) =
+            run(&parse(spec), &Options { rootfs, ..Options::default() }).expect("it starts");
+        assert_eq!(ended, Ended::Code(0), "{output}");
+        assert_eq!(volume.join("inner/made").exists(), visible, "{propagation}");
+    }
+}
+
+fn an_apparmor_profile_is_entered(directory: &Path) {
+    let enabled = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+    if !enabled.is_ok_and(|enabled| enabled.trim() == "Y") {
+        eprintln!("skipped: this kernel has no AppArmor");
+        return;
+    }
+    let image = Image::new(directory);
+    let spec = |profile: &str| {
+        let mut spec = base("cat /proc/self/attr/current");
+        spec["process"]["apparmorProfile"] = json!(profile);
+        parse(spec)
+    };
+    let (output, _) = run(&spec("unconfined"), &image.options()).expect("it starts");
+    assert_eq!(output.trim_end_matches('\0').trim(), "unconfined");
+    let failure = run(&spec("no-such-profile"), &image.options()).expect_err("it is not loaded");
+    assert_eq!(
+        failure.to_string(),
+        "set security label exec no-such-profile: No such file or directory (os error 2)"
+    );
 }

@@ -9,7 +9,8 @@ use launch::compile::{Compiled, Options, compile};
 use launch::execute::{Launcher, enclose};
 use launch::gather;
 use launch::plan::{Failure, Plan};
-use launch::report::{Outcome, Report};
+use launch::protocol::StepTime;
+use launch::report::Report;
 use oci_spec::runtime::Spec;
 
 /// A named case. The directory is its own and is removed after it.
@@ -20,7 +21,7 @@ pub struct Case {
 }
 
 /// No case takes a tenth of this, on any machine.
-const DEADLINE_SECONDS: u32 = 60;
+const DEADLINE_MILLISECONDS: i32 = 120_000;
 
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -58,18 +59,32 @@ pub fn main(cases: &[Case]) {
 }
 
 /// Runs `f` in a child process; whether it returned rather than panicked or timed out.
+///
+/// The child is the first of a PID namespace: whatever it leaves behind, containers too, ends with it.
 fn forked(f: impl FnOnce()) -> bool {
+    let namespace = kernel::namespace::Kind::Pid;
+    let own = kernel::namespace::open(std::process::id() as i32, namespace).expect("own namespace");
+    kernel::namespace::unshare(namespace.flag()).expect("unshare");
     // SAFETY: this process has one thread, so the child is a full copy that may do anything.
-    match unsafe { libc::fork() } {
-        0 => {
-            // SAFETY: no pointers are passed.
-            unsafe { libc::alarm(DEADLINE_SECONDS) };
-            let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_ok();
-            // SAFETY: ends the process without the parent's exit handlers.
-            unsafe { libc::_exit(i32::from(!passed)) }
-        }
-        pid => wait(pid) == Ended::Code(0),
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_ok();
+        // SAFETY: ends the process without the parent's exit handlers.
+        unsafe { libc::_exit(i32::from(!passed)) }
     }
+    kernel::namespace::join(own.as_fd(), namespace.flag()).expect("back");
+    // SAFETY: no pointers are passed.
+    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let mut ended = libc::pollfd { fd: pidfd as i32, events: libc::POLLIN, revents: 0 };
+    // SAFETY: ended is one pollfd.
+    if unsafe { libc::poll(&raw mut ended, 1, DEADLINE_MILLISECONDS) } != 1 {
+        eprintln!("it takes too long");
+        // SAFETY: no pointers are passed.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+    // SAFETY: the descriptor was opened above and nobody else knows it.
+    unsafe { libc::close(pidfd as i32) };
+    wait(pid) == Ended::Code(0)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +185,7 @@ pub struct Running {
     pub pid: i32,
     pub pidfd: OwnedFd,
     pub output: File,
-    pub outcome: Outcome,
+    pub steps: Vec<StepTime>,
 }
 
 impl Room {
@@ -184,19 +199,30 @@ impl Room {
 
     pub fn start(&self, ready: &Ready) -> Result<Running, Failure> {
         let (output, stdout) = pipe();
+        self.start_with(ready, [self.null.as_fd(), stdout.as_fd(), stdout.as_fd()], output)
+    }
+
+    /// Starts with these streams; `output` is where the program's output can be read.
+    pub fn start_with(
+        &self,
+        ready: &Ready,
+        streams: [BorrowedFd<'_>; 3],
+        output: OwnedFd,
+    ) -> Result<Running, Failure> {
         let (report, report_end) = pipe();
         let fds: Vec<BorrowedFd<'_>> = ready.fds.iter().map(AsFd::as_fd).collect();
-        let streams = [self.null.as_fd(), stdout.as_fd(), stdout.as_fd()];
         let spawned = self.launcher.spawn(&ready.plan, &fds, report_end, streams)?;
-        drop(stdout);
         let mut bytes = Vec::new();
         File::from(report).read_to_end(&mut bytes).expect("read the report");
         let outcome = Report::decode(&bytes).expect("decode the report");
-        if let Err(failure) = outcome.clone().into_result() {
-            wait(spawned.pid);
-            return Err(failure);
-        }
-        Ok(Running { pid: spawned.pid, pidfd: spawned.pidfd, output: output.into(), outcome })
+        let steps = match outcome.into_result() {
+            Ok(steps) => [vec![spawned.clone], steps].concat(),
+            Err(failure) => {
+                wait(spawned.pid);
+                return Err(failure);
+            }
+        };
+        Ok(Running { pid: spawned.pid, pidfd: spawned.pidfd, output: output.into(), steps })
     }
 
     /// Starts and waits; what the program wrote, and how it ended.
@@ -241,6 +267,11 @@ pub fn run(spec: &Spec, options: &Options) -> Result<(String, Ended), Failure> {
 
 /// [`run`] for a plan that is ready.
 pub fn run_ready(ready: &Ready) -> Result<(String, Ended), Failure> {
+    run_apart(ready, || ())
+}
+
+/// [`run`] for a plan that is ready, while the host does something.
+pub fn run_apart(ready: &Ready, meanwhile: impl FnOnce()) -> Result<(String, Ended), Failure> {
     let (read, write) = pipe();
     // SAFETY: this process has one thread.
     let pid = unsafe { libc::fork() };
@@ -255,6 +286,7 @@ pub fn run_ready(ready: &Ready) -> Result<(String, Ended), Failure> {
         unsafe { libc::_exit(0) };
     }
     drop(write);
+    meanwhile();
     let text = std::io::read_to_string(File::from(read)).expect("read");
     assert_eq!(wait(pid), Ended::Code(0));
     let received: Result<(String, i32, i32), Failure> = serde_json::from_str(&text).expect("a result");

@@ -15,10 +15,13 @@ use tonic::transport::Channel;
 
 /// List or remove the pods of a runtime.
 #[derive(Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 Examples:
   pods list unix:///run/orlop/orlop.sock
-  pods remove unix:///run/orlop/orlop.sock")]
+  pods remove unix:///run/orlop/orlop.sock"
+)]
 struct Options {
     #[command(subcommand)]
     verb: Verb,
@@ -54,12 +57,22 @@ async fn connect(endpoint: &str) -> Result<RuntimeServiceClient<Channel>> {
 }
 
 async fn list(mut client: RuntimeServiceClient<Channel>) -> Result<()> {
-    let pods = client.list_pod_sandbox(ListPodSandboxRequest::default()).await.context("list pods")?.into_inner().items;
-    let containers =
-        client.list_containers(ListContainersRequest::default()).await.context("list containers")?.into_inner().containers;
+    let pods = client
+        .list_pod_sandbox(ListPodSandboxRequest::default())
+        .await
+        .context("list pods")?
+        .into_inner()
+        .items;
+    let containers = client
+        .list_containers(ListContainersRequest::default())
+        .await
+        .context("list containers")?
+        .into_inner()
+        .containers;
     for pod in pods {
         let request = PodSandboxStatusRequest { pod_sandbox_id: pod.id.clone(), verbose: false };
-        let status = client.pod_sandbox_status(request).await.context("ask for a pod's status")?.into_inner().status;
+        let status =
+            client.pod_sandbox_status(request).await.context("ask for a pod's status")?.into_inner().status;
         let inside: Vec<_> = containers
             .iter()
             .filter(|container| container.pod_sandbox_id == pod.id)
@@ -81,7 +94,12 @@ async fn list(mut client: RuntimeServiceClient<Channel>) -> Result<()> {
 }
 
 async fn remove(mut client: RuntimeServiceClient<Channel>) -> Result<()> {
-    let pods = client.list_pod_sandbox(ListPodSandboxRequest::default()).await.context("list pods")?.into_inner().items;
+    let pods = client
+        .list_pod_sandbox(ListPodSandboxRequest::default())
+        .await
+        .context("list pods")?
+        .into_inner()
+        .items;
     let mut failed = 0;
     for pod in pods {
         let stop = StopPodSandboxRequest { pod_sandbox_id: pod.id.clone() };

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use cri_api::v1::{
     ContainerConfig, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest,
-    CreateContainerRequest, ExecSyncRequest, ExecSyncResponse, ImageSpec, LinuxPodSandboxConfig,
-    LinuxSandboxSecurityContext, ListContainersRequest, ListPodSandboxRequest, NamespaceMode,
-    NamespaceOption, PodSandboxConfig, PodSandboxMetadata, PodSandboxStatus, PodSandboxStatusRequest,
-    PullImageRequest, RemoveContainerRequest, RemovePodSandboxRequest, RunPodSandboxRequest,
-    StartContainerRequest, StopContainerRequest, StopPodSandboxRequest,
+    CreateContainerRequest, ExecSyncRequest, ExecSyncResponse, ImageSpec, LinuxContainerConfig,
+    LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, ListContainersRequest,
+    ListPodSandboxRequest, NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata,
+    PodSandboxStatus, PodSandboxStatusRequest, PullImageRequest, RemoveContainerRequest,
+    RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest, StopContainerRequest,
+    StopPodSandboxRequest,
 };
 use tonic::Status;
 
@@ -55,11 +56,21 @@ impl Runtime {
 
     /// A container of any image with these arguments.
     pub fn container_of(&self, image: &str, name: &str, arguments: &[&str]) -> ContainerConfig {
+        // The mode of a container is its own word, not its pod's, and the default of the field is "as the pod".
+        let options = NamespaceOption { pid: NamespaceMode::Container.into(), ..NamespaceOption::default() };
+        let context = LinuxContainerSecurityContext {
+            namespace_options: Some(options),
+            ..LinuxContainerSecurityContext::default()
+        };
         ContainerConfig {
             metadata: Some(ContainerMetadata { name: name.to_owned(), attempt: 0 }),
             image: Some(ImageSpec { image: image.to_owned(), ..ImageSpec::default() }),
             args: arguments.iter().map(|word| (*word).to_owned()).collect(),
             log_path: format!("{name}.log"),
+            linux: Some(LinuxContainerConfig {
+                security_context: Some(context),
+                ..LinuxContainerConfig::default()
+            }),
             ..ContainerConfig::default()
         }
     }

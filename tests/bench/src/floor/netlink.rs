@@ -79,9 +79,9 @@ pub fn bridge(index: i32, name: &str) -> Message {
 }
 
 /// A veth pair in one message: this end up and a port of the bridge, the other end born in its namespace. The other end
-/// cannot be born up: ENOTCONN (trap 17).
-pub fn veth(name: &str, bridge: i32, peer: &str, peer_index: i32, namespace: BorrowedFd<'_>) -> Message {
-    let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &link(0, true));
+/// cannot be born up: ENOTCONN (trap 17). The kernel takes the other end's index only if this end's is given too.
+pub fn veth(index: i32, name: &str, bridge: i32, peer: &str, peer_index: i32, namespace: BorrowedFd<'_>) -> Message {
+    let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &link(index, true));
     message.name(libc::IFLA_IFNAME, name).attribute(libc::IFLA_MASTER, &bridge.to_ne_bytes()).nested(
         libc::IFLA_LINKINFO,
         |info| {

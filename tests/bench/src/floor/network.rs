@@ -15,6 +15,7 @@ const PREFIX: u8 = 16;
 const LOOPBACK: i32 = 1;
 const BRIDGE: i32 = 4096;
 const INSIDE: i32 = 2048;
+const FIRST: i32 = 65_536;
 
 /// The bridge, in the network namespace of this process.
 pub struct Network {
@@ -41,7 +42,8 @@ impl Network {
         setns(self.own.as_fd(), CloneFlags::CLONE_NEWNET).context("return to the host's network namespace")?;
         let (namespace, socket) = inside?;
         let name = format!("floor{}", self.pods);
-        self.socket.exchange(vec![netlink::veth(&name, BRIDGE, "eth0", INSIDE, namespace.as_fd())])?;
+        let index = FIRST + i32::try_from(self.pods).context("number a link")?;
+        self.socket.exchange(vec![netlink::veth(index, &name, BRIDGE, "eth0", INSIDE, namespace.as_fd())])?;
         let address = Ipv4Addr::from_bits(GATEWAY.to_bits() + self.pods);
         socket.exchange(vec![
             netlink::up(LOOPBACK),

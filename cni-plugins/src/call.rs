@@ -78,7 +78,9 @@ pub fn validate_container_id(id: &str) -> Result<(), Error> {
     if is_name(id) {
         return Ok(());
     }
-    let msg = format!("invalid container id {id:?}: it has to start with a letter or digit and to consist of letters, digits, _ . -");
+    let msg = format!(
+        "invalid container id {id:?}: it has to start with a letter or digit and to consist of letters, digits, _ . -"
+    );
     Err(Error::new(Code::INVALID_ENVIRONMENT, msg))
 }
 
@@ -93,7 +95,9 @@ pub fn validate_network_name(name: &str) -> Result<(), Error> {
     if is_name(name) {
         return Ok(());
     }
-    let msg = format!("invalid network name {name:?}: it has to start with a letter or digit and to consist of letters, digits, _ . -");
+    let msg = format!(
+        "invalid network name {name:?}: it has to start with a letter or digit and to consist of letters, digits, _ . -"
+    );
     Err(Error::new(Code::INVALID_CONFIG, msg))
 }
 

@@ -37,7 +37,10 @@ fn main() -> ExitCode {
         Some("--help" | "-h") => print!("{HELP}"),
         _ => {
             let names: Vec<&str> = plugins::names().collect();
-            eprintln!("cni-plugins: {name} is no plugin of this file; it has {}. See --help", names.join(", "));
+            eprintln!(
+                "cni-plugins: {name} is no plugin of this file; it has {}. See --help",
+                names.join(", ")
+            );
             return ExitCode::from(64);
         }
     }

@@ -35,7 +35,12 @@ impl Variables {
     /// Those of this process.
     pub fn of_process() -> Self {
         let text = |v: std::ffi::OsString| v.to_string_lossy().into_owned();
-        Self(std::env::vars_os().map(|(k, v)| (text(k), text(v))).filter(|(k, _)| k.starts_with("CNI_")).collect())
+        Self(
+            std::env::vars_os()
+                .map(|(k, v)| (text(k), text(v)))
+                .filter(|(k, _)| k.starts_with("CNI_"))
+                .collect(),
+        )
     }
 
     fn get(&self, key: &str) -> &str {
@@ -169,8 +174,10 @@ fn open_netns(verb: &str, variables: &Variables) -> Result<Option<Netns>, Error>
             return Err(Error { code: Code::UNKNOWN_CONTAINER, msg, details: error.to_string() });
         }
     };
-    let override_set = matches!(variables.get("CNI_NETNS_OVERRIDE").to_ascii_uppercase().as_str(), "1" | "TRUE");
-    let own = netns.is_own().map_err(|e| Error::new(Code::IO, format!("failed to compare netns {path:?}: {e}")))?;
+    let override_set =
+        matches!(variables.get("CNI_NETNS_OVERRIDE").to_ascii_uppercase().as_str(), "1" | "TRUE");
+    let own =
+        netns.is_own().map_err(|e| Error::new(Code::IO, format!("failed to compare netns {path:?}: {e}")))?;
     if own && !override_set {
         let msg = format!("plugin's netns and netns from CNI_NETNS should not be the same: {path:?}");
         return Err(Error::new(Code::INVALID_NETNS, msg));

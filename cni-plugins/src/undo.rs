@@ -2,10 +2,12 @@
 
 use crate::error::Error;
 
+type Step<'a> = Box<dyn FnMut() -> Result<(), Error> + 'a>;
+
 /// A guard: pushes after each step, disarmed at the end.
 #[derive(Default)]
 pub struct Undo<'a> {
-    steps: Vec<(&'static str, Box<dyn FnMut() -> Result<(), Error> + 'a>)>,
+    steps: Vec<(&'static str, Step<'a>)>,
 }
 
 impl<'a> Undo<'a> {

@@ -12,7 +12,8 @@ use cni_plugins::netlink::{Protocol, Socket, address, link};
 use cni_plugins::plugins::portmap;
 use serde_json::{Value, json};
 use support::{
-    HOST_IP, HOST_IP6, Host, OUTSIDE_IP, Pod, Request, WAYS, Way, bridge_config, can_run, ip_of, socket_address, with,
+    HOST_IP, HOST_IP6, Host, OUTSIDE_IP, Pod, Request, WAYS, Way, bridge_config, can_run, ip_of,
+    socket_address, with,
 };
 
 /// Long enough for a loaded machine; nothing here waits that long unless it fails.
@@ -94,13 +95,18 @@ fn a_tcp_port_is_reached_from_everywhere_and_only_where_it_is_meant() {
         if !bridged_filter(&host, filter) {
             continue;
         }
-        let web = publish(way, &host, "web", json!([{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }])).expect("published");
+        let web =
+            publish(way, &host, "web", json!([{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }]))
+                .expect("published");
         let other = publish(way, &host, "other", json!([])).expect("no ports");
         serve_tcp(&web.pod, 80);
         let port = |ip: &str| socket_address(ip, 8080);
 
         // From outside the client's address is kept; v6 as well.
-        assert_eq!(asked(host.outside(|| ask_tcp(port(HOST_IP), PATIENCE))), ("web".into(), OUTSIDE_IP.into()));
+        assert_eq!(
+            asked(host.outside(|| ask_tcp(port(HOST_IP), PATIENCE))),
+            ("web".into(), OUTSIDE_IP.into())
+        );
         assert_eq!(asked(host.outside(|| ask_tcp(port(HOST_IP6), PATIENCE))).0, "web");
         // From the host, by its own address and through localhost.
         assert_eq!(asked(host.run(|| ask_tcp(port(HOST_IP), PATIENCE))).0, "web");
@@ -128,7 +134,8 @@ fn a_tcp_port_is_reached_from_everywhere_and_only_where_it_is_meant() {
         way.call(&host, &Request { verb: "DEL", ..check }).expect("DEL");
         let refused = host.outside(|| ask_tcp(port(HOST_IP), PATIENCE)).expect_err("unpublished");
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        let error = way.call(&host, &Request::new("portmap", "CHECK", &web.pod, &web.config)).expect_err("CHECK");
+        let error =
+            way.call(&host, &Request::new("portmap", "CHECK", &web.pod, &web.config)).expect_err("CHECK");
         assert_eq!(error.code, Code::CHECK_FAILED);
         nothing_left(&host);
     }
@@ -136,7 +143,12 @@ fn a_tcp_port_is_reached_from_everywhere_and_only_where_it_is_meant() {
 
 fn nothing_left(host: &Host) {
     if let Some(ruleset) = host.ruleset() {
-        assert!(!ruleset.contains("elements") || !ruleset.contains("orlop_hostports") || !hostports(&ruleset).contains("elements"), "{ruleset}");
+        assert!(
+            !ruleset.contains("elements")
+                || !ruleset.contains("orlop_hostports")
+                || !hostports(&ruleset).contains("elements"),
+            "{ruleset}"
+        );
     }
     host.run(|| portmap::delete_if_unused()).expect("deleted");
     if let Some(ruleset) = host.ruleset() {
@@ -159,14 +171,17 @@ fn a_port_of_another_pod_is_refused_by_the_name_of_that_pod() {
         let host = Host::new();
         let mapping = json!([{ "hostPort": 8080, "containerPort": 80 }]);
         let web = publish(way, &host, "web", mapping.clone()).expect("published");
-        let two = json!([{ "hostPort": 9090, "containerPort": 80 }, { "hostPort": 8080, "containerPort": 80 }]);
+        let two =
+            json!([{ "hostPort": 9090, "containerPort": 80 }, { "hostPort": 8080, "containerPort": 80 }]);
         let error = publish(way, &host, "late", two).map(|p| p.result).expect_err("taken");
         assert_eq!(error.code, Code::HOST_PORT_TAKEN);
         assert!(error.msg.contains("8080/tcp") && error.msg.contains("default/web"), "{error}");
         // All or nothing: the free port of the failed pod is free for others.
-        publish(way, &host, "third", json!([{ "hostPort": 9090, "containerPort": 80 }])).expect("9090 is free");
+        publish(way, &host, "third", json!([{ "hostPort": 9090, "containerPort": 80 }]))
+            .expect("9090 is free");
         // Another protocol is another port.
-        publish(way, &host, "dns", json!([{ "hostPort": 8080, "containerPort": 80, "protocol": "UDP" }])).expect("UDP");
+        publish(way, &host, "dns", json!([{ "hostPort": 8080, "containerPort": 80, "protocol": "UDP" }]))
+            .expect("UDP");
         way.call(&host, &Request::new("portmap", "DEL", &web.pod, &web.config)).expect("DEL");
         publish(way, &host, "next", mapping).expect("free again");
     }
@@ -257,10 +272,13 @@ fn garbage_collection_keeps_the_ports_of_the_living() {
     }
     for way in WAYS {
         let host = Host::new();
-        let keep = publish(way, &host, "keep", json!([{ "hostPort": 1001, "containerPort": 80 }])).expect("keep");
-        let lose = publish(way, &host, "lose", json!([{ "hostPort": 1002, "containerPort": 80 }])).expect("lose");
+        let keep =
+            publish(way, &host, "keep", json!([{ "hostPort": 1001, "containerPort": 80 }])).expect("keep");
+        let lose =
+            publish(way, &host, "lose", json!([{ "hostPort": 1002, "containerPort": 80 }])).expect("lose");
         let valid = json!([{ "containerID": "keep", "ifname": "eth0" }]);
-        let foreign = with(&with(&keep.config, "name", json!("elsewhere")), "cni.dev/valid-attachments", json!([]));
+        let foreign =
+            with(&with(&keep.config, "name", json!("elsewhere")), "cni.dev/valid-attachments", json!([]));
         way.call(&host, &Request::new("portmap", "GC", &keep.pod, &foreign)).expect("GC of another network");
         way.call(&host, &Request::new("portmap", "CHECK", &lose.pod, &lose.config)).expect("still there");
         let config = with(&keep.config, "cni.dev/valid-attachments", valid);
@@ -277,7 +295,8 @@ fn removal_needs_neither_ports_nor_result_nor_the_networks_old_name() {
     }
     for way in WAYS {
         let host = Host::new();
-        let web = publish(way, &host, "web", json!([{ "hostPort": 8080, "containerPort": 80 }])).expect("published");
+        let web = publish(way, &host, "web", json!([{ "hostPort": 8080, "containerPort": 80 }]))
+            .expect("published");
         let renamed = json!({ "cniVersion": "0.3.1", "name": "renamed", "type": "portmap" });
         let request = Request { netns: None, ..Request::new("portmap", "DEL", &web.pod, &renamed) };
         way.call(&host, &request).expect("DEL");
@@ -294,11 +313,13 @@ fn ports_come_back_after_the_ruleset_was_flushed() {
     }
     let host = Host::new();
     let way = Way::InProcess;
-    let one = publish(way, &host, "one", json!([{ "hostPort": 8080, "containerPort": 80 }])).expect("published");
+    let one =
+        publish(way, &host, "one", json!([{ "hostPort": 8080, "containerPort": 80 }])).expect("published");
     let flushed = host.run(|| Command::new("nft").args(["flush", "ruleset"]).status()).expect("nft");
     assert!(flushed.success());
     way.call(&host, &Request::new("portmap", "DEL", &one.pod, &one.config)).expect("nothing to delete");
-    let two = publish(way, &host, "two", json!([{ "hostPort": 8080, "containerPort": 80 }])).expect("published");
+    let two =
+        publish(way, &host, "two", json!([{ "hostPort": 8080, "containerPort": 80 }])).expect("published");
     serve_tcp(&two.pod, 80);
     assert_eq!(asked(host.outside(|| ask_tcp(socket_address(HOST_IP, 8080), PATIENCE))).0, "two");
     assert!(host.ruleset().expect("nft").contains("default/two"), "people see whose port it is");
@@ -310,7 +331,8 @@ fn pods_cannot_reach_the_hosts_own_localhost() {
         return;
     }
     let host = Host::new();
-    let web = publish(Way::InProcess, &host, "web", json!([{ "hostPort": 8080, "containerPort": 80 }])).expect("published");
+    let web = publish(Way::InProcess, &host, "web", json!([{ "hostPort": 8080, "containerPort": 80 }]))
+        .expect("published");
     // A service of the host that trusts 127.0.0.1 (CVE-2020-8558): route_localnet is on for the bridge.
     let _service = host.run(|| TcpListener::bind("127.0.0.1:7000")).expect("service");
     let gateway = ip_of(&web.result, true);
@@ -339,7 +361,8 @@ fn bad_mappings_are_refused_before_anything_changes() {
             (json!([{ "hostPort": 80, "containerPort": 80, "protocol": "icmp" }]), "icmp"),
             (json!([{ "hostPort": 80, "containerPort": 80, "hostIP": "localhost" }]), "localhost"),
         ] {
-            let error = publish(way, &host, &format!("p{}", said.len()), mapping).map(|p| p.result).expect_err(said);
+            let error =
+                publish(way, &host, &format!("p{}", said.len()), mapping).map(|p| p.result).expect_err(said);
             assert_eq!(error.code, Code::INVALID_CONFIG, "{error}");
             assert!(error.msg.contains(said), "{error}");
         }

@@ -51,7 +51,8 @@ fn inspect(pod: &Pod, index: usize) {
         let wanted = format!("10.1.0.{}/16", index + 2).parse().expect("address");
         assert!(addresses.iter().any(|a| a.net == wanted), "{addresses:?}");
         let routes = route::list(&mut socket).expect("routes");
-        let default = routes.iter().find(|r| r.to.prefix_len() == 0 && r.to.addr().is_ipv4()).expect("default");
+        let default =
+            routes.iter().find(|r| r.to.prefix_len() == 0 && r.to.addr().is_ipv4()).expect("default");
         assert_eq!(default.via, Some("10.1.0.1".parse().expect("gateway")));
     });
 }
@@ -87,7 +88,10 @@ fn removal_succeeds_before_add_without_a_namespace_and_three_times() {
         way.call(host, &without).expect("DEL without a namespace");
         assert!(!host.has_veth_of_pods(), "the host end is found by its name");
         assert_eq!(host.leases("test"), [""; 0]);
-        let vanished = Request { netns: Some("/run/netns/never".into()), ..Request::new("bridge", "DEL", &pod, &config) };
+        let vanished = Request {
+            netns: Some("/run/netns/never".into()),
+            ..Request::new("bridge", "DEL", &pod, &config)
+        };
         way.call(host, &vanished).expect("DEL with a path that is gone");
         way.call(host, &Request::new("bridge", "DEL", &pod, &config)).expect("third DEL");
         vec![]
@@ -145,7 +149,8 @@ fn a_failed_add_leaves_nothing() {
         let mut moved = with(&config, "name", json!("moved"));
         moved["ipam"]["ranges"] = json!([[{ "subnet": "10.9.0.0/16" }]]);
         let other = Pod::new("second");
-        let error = way.call(host, &Request::new("bridge", "ADD", &other, &moved)).expect_err("other address");
+        let error =
+            way.call(host, &Request::new("bridge", "ADD", &other, &moved)).expect_err("other address");
         assert!(error.msg.contains("10.1.0.1/16") && error.msg.contains("10.9.0.1/16"), "{error}");
         assert_eq!(host.leases("moved"), [""; 0]);
         assert_eq!(host.links().iter().filter(|name| name.starts_with("veth")).count(), 1);
@@ -188,7 +193,9 @@ fn check_names_the_difference() {
         pod.run(|| {
             let mut socket = Socket::open(Protocol::Route).expect("socket");
             let eth0 = link::find(&mut socket, "eth0").expect("link").expect("eth0");
-            socket.request(address::remove(eth0.index, "10.1.0.2/16".parse().expect("address"))).expect("removed");
+            socket
+                .request(address::remove(eth0.index, "10.1.0.2/16".parse().expect("address")))
+                .expect("removed");
         });
         let error = check().expect_err("address is gone");
         assert_eq!(error.code, Code::CHECK_FAILED);
@@ -203,7 +210,8 @@ fn loopback_reports_the_addresses_of_the_kernel() {
         let config = json!({ "cniVersion": "1.1.0", "name": "lo", "type": "loopback" });
         let pod = Pod::new("lo");
         let result = way.call(host, &Request::new("loopback", "ADD", &pod, &config)).expect("ADD");
-        let addresses: Vec<&str> = result["ips"].as_array().expect("ips").iter().filter_map(|ip| ip["address"].as_str()).collect();
+        let addresses: Vec<&str> =
+            result["ips"].as_array().expect("ips").iter().filter_map(|ip| ip["address"].as_str()).collect();
         assert_eq!(addresses, ["127.0.0.1/8", "::1/128"]);
         let checked = with(&config, "prevResult", result.clone());
         way.call(host, &Request::new("loopback", "CHECK", &pod, &checked)).expect("CHECK");
@@ -241,7 +249,9 @@ fn what_is_not_there_yet_is_refused_by_name() {
     both_ways("unsupported", |way, host| {
         let pod = Pod::new("asks");
         let mut answers = Vec::new();
-        for (field, value) in [("vlan", json!(7)), ("macspoofchk", json!(true)), ("ipMasqBackend", json!("iptables"))] {
+        for (field, value) in
+            [("vlan", json!(7)), ("macspoofchk", json!(true)), ("ipMasqBackend", json!("iptables"))]
+        {
             let config = with(&bridge_config(host, &["10.1.0.0/24"]), field, value);
             let error = way.call(host, &Request::new("bridge", "ADD", &pod, &config)).expect_err(field);
             assert_eq!(error.code, Code::UNSUPPORTED_FIELD);

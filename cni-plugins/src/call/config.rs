@@ -37,9 +37,10 @@ fn text(fields: &Map<String, Value>, key: &str) -> Result<String, Error> {
     match fields.get(key) {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.clone()),
-        Some(other) => {
-            Err(Error::new(Code::DECODE, format!("invalid network configuration: {key} is {other}, not a string")))
-        }
+        Some(other) => Err(Error::new(
+            Code::DECODE,
+            format!("invalid network configuration: {key} is {other}, not a string"),
+        )),
     }
 }
 
@@ -64,14 +65,19 @@ impl NetConfig {
     /// # Errors
     /// As [`Self::parse`].
     pub fn from_fields(fields: Map<String, Value>) -> Result<Self, Error> {
-        let version: SpecVersion = text(&fields, "cniVersion")?.parse().map_err(|e: result::UnknownVersion| {
-            Error { code: Code::INCOMPATIBLE_VERSION, msg: "incompatible CNI versions".into(), details: e.to_string() }
-        })?;
+        let version: SpecVersion =
+            text(&fields, "cniVersion")?.parse().map_err(|e: result::UnknownVersion| Error {
+                code: Code::INCOMPATIBLE_VERSION,
+                msg: "incompatible CNI versions".into(),
+                details: e.to_string(),
+            })?;
         let name = text(&fields, "name")?;
         validate_network_name(&name)?;
         let prev_result = match fields.get("prevResult") {
             None | Some(Value::Null) => None,
-            Some(value) => Some(result::decode(value, version).map_err(|e| Error::from_source(Code::DECODE, &e))?),
+            Some(value) => {
+                Some(result::decode(value, version).map_err(|e| Error::from_source(Code::DECODE, &e))?)
+            }
         };
         Ok(Self { version, name, kind: text(&fields, "type")?, prev_result, fields })
     }
@@ -97,10 +103,12 @@ impl NetConfig {
             .iter()
             .find_map(|key| self.fields.get(*key).filter(|list| !list.is_null()));
         let Some(list) = list else {
-            return Err(Error::new(Code::INVALID_CONFIG, "GC needs cni.dev/valid-attachments, which is missing"));
+            return Err(Error::new(
+                Code::INVALID_CONFIG,
+                "GC needs cni.dev/valid-attachments, which is missing",
+            ));
         };
-        Vec::deserialize(list).map_err(|e| {
-            Error::new(Code::DECODE, format!("invalid cni.dev/valid-attachments: {e}"))
-        })
+        Vec::deserialize(list)
+            .map_err(|e| Error::new(Code::DECODE, format!("invalid cni.dev/valid-attachments: {e}")))
     }
 }

@@ -44,7 +44,9 @@ fn garbage_collection_without_a_list_is_refused() {
         let list = json!({ key: [{ "containerID": "x", "ifname": "eth0" }] });
         assert_eq!(config(list).valid_attachments().expect(key)[0].container_id, "x");
     }
-    assert!(config(json!({ "cni.dev/valid-attachments": [] })).valid_attachments().expect("empty").is_empty());
+    assert!(
+        config(json!({ "cni.dev/valid-attachments": [] })).valid_attachments().expect("empty").is_empty()
+    );
 }
 
 #[test]

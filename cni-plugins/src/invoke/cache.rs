@@ -182,7 +182,9 @@ impl Cache {
     pub fn remove(&self, entry: &Entry) -> Result<(), CacheError> {
         let path = self.directory.join(Self::name(&entry.network_name, &entry.container_id, &entry.if_name));
         match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CacheError::Access { path, source }),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(CacheError::Access { path, source })
+            }
             _ => Ok(()),
         }
     }

@@ -62,7 +62,12 @@ impl Capabilities {
         }
         let mut insert = |name: &str, value: Option<Value>| value.map(|v| map.insert(name.to_owned(), v));
         insert("bandwidth", self.bandwidth.map(|b| json!(b)));
-        insert("dns", self.dns.as_ref().map(|dns| json!({ "servers": dns.nameservers, "searches": dns.search, "options": dns.options })));
+        insert(
+            "dns",
+            self.dns.as_ref().map(
+                |dns| json!({ "servers": dns.nameservers, "searches": dns.search, "options": dns.options }),
+            ),
+        );
         insert("cgroupPath", self.cgroup_path.as_ref().map(|path| json!(path)));
         insert("io.kubernetes.cri.pod-annotations", self.pod_annotations.as_ref().map(|a| json!(a)));
         map
@@ -72,6 +77,7 @@ impl Capabilities {
 /// The `runtimeConfig` of one plugin: the capabilities it declares as true and that were given.
 pub fn select(plugin: &Map<String, Value>, given: &Map<String, Value>) -> Map<String, Value> {
     let declared = plugin.get("capabilities").and_then(Value::as_object);
-    let wanted = declared.into_iter().flatten().filter(|(_, on)| **on == Value::Bool(true)).map(|(name, _)| name);
+    let wanted =
+        declared.into_iter().flatten().filter(|(_, on)| **on == Value::Bool(true)).map(|(name, _)| name);
     wanted.filter_map(|name| given.get(name).map(|value| (name.clone(), value.clone()))).collect()
 }

@@ -74,7 +74,11 @@ impl Chain<'_> {
     ///
     /// # Errors
     /// Of the first plugin that fails; the caller runs [`Self::del`].
-    pub fn add(&self, subject: &Subject<'_>, stages: &mut Vec<(String, Duration)>) -> Result<Value, ChainError> {
+    pub fn add(
+        &self,
+        subject: &Subject<'_>,
+        stages: &mut Vec<(String, Duration)>,
+    ) -> Result<Value, ChainError> {
         let mut previous = None;
         for plugin in &self.list.plugins {
             let started = Instant::now();
@@ -204,7 +208,8 @@ impl Chain<'_> {
         let netns = subject.netns.map(|(fd, path)| Netns::from_fd(fd, path)).transpose();
         let call = Call {
             container_id: subject.container_id.to_owned(),
-            netns: netns.map_err(|e| CniError::new(Code::IO, format!("duplicate descriptor of netns: {e}")))?,
+            netns: netns
+                .map_err(|e| CniError::new(Code::IO, format!("duplicate descriptor of netns: {e}")))?,
             ifname: subject.ifname.to_owned(),
             arguments: subject.arguments.clone(),
             path: self.directories.to_vec(),
@@ -268,4 +273,3 @@ impl Chain<'_> {
 fn kind(plugin: &Map<String, Value>) -> &str {
     plugin.get("type").and_then(Value::as_str).unwrap_or_default()
 }
-

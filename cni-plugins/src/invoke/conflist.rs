@@ -138,12 +138,14 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Conflist, ConflistError> {
     };
     let is_list = fields.contains_key("plugins") || path.extension().is_some_and(|e| e == "conflist");
     let plugins = if is_list { listed(&fields).map_err(invalid)? } else { vec![fields.clone()] };
-    let untyped = plugins.iter().position(|p| p.get("type").and_then(Value::as_str).is_none_or(str::is_empty));
+    let untyped =
+        plugins.iter().position(|p| p.get("type").and_then(Value::as_str).is_none_or(str::is_empty));
     if let Some(index) = untyped {
         return Err(invalid(format!("plugin {index} has no type")));
     }
     Ok(Conflist {
-        version: version(&fields).map_err(|source| ConflistError::Version { path: path.to_owned(), source })?,
+        version: version(&fields)
+            .map_err(|source| ConflistError::Version { path: path.to_owned(), source })?,
         disable_check: flag("disableCheck"),
         disable_gc: flag("disableGC"),
         built_in: flag(BUILT_IN),
@@ -160,7 +162,8 @@ fn listed(fields: &Map<String, Value>) -> Result<Vec<Map<String, Value>>, String
             _ => Err("it has no list of plugins".to_owned()),
         };
     };
-    let objects = list.iter().map(|p| p.as_object().cloned().ok_or_else(|| "a plugin is no object".to_owned()));
+    let objects =
+        list.iter().map(|p| p.as_object().cloned().ok_or_else(|| "a plugin is no object".to_owned()));
     let plugins: Vec<_> = objects.collect::<Result<_, _>>()?;
     if plugins.is_empty() { Err("its list of plugins is empty".to_owned()) } else { Ok(plugins) }
 }

@@ -62,5 +62,8 @@ pub fn find(kind: &str, directories: &[PathBuf], own: &OwnBinary) -> Result<Targ
         });
     }
     let searched: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
-    Err(Error::new(Code::INVALID_ENVIRONMENT, format!("failed to find plugin {kind:?} in path [{}]", searched.join(" "))))
+    Err(Error::new(
+        Code::INVALID_ENVIRONMENT,
+        format!("failed to find plugin {kind:?} in path [{}]", searched.join(" ")),
+    ))
 }

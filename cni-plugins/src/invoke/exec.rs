@@ -99,7 +99,12 @@ impl From<Error> for CniError {
 ///
 /// # Errors
 /// Its own error, or [`Error`].
-pub fn run(path: &Path, environment: &Environment<'_>, input: &[u8], deadline: Duration) -> Result<Vec<u8>, Error> {
+pub fn run(
+    path: &Path,
+    environment: &Environment<'_>,
+    input: &[u8],
+    deadline: Duration,
+) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Run { path: path.to_owned(), source };
     let mut stdin = memory("cni-stdin").map_err(failed)?;
     stdin.write_all(input).and_then(|()| stdin.seek(SeekFrom::Start(0))).map_err(failed)?;
@@ -117,7 +122,9 @@ pub fn run(path: &Path, environment: &Environment<'_>, input: &[u8], deadline: D
         command.env(key, value);
     }
     // What a service manager gave this process is not for its children (traps 23).
-    for key in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+    for key in
+        ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]
+    {
         command.env_remove(key);
     }
     let copy = |file: &File| file.try_clone().map(Stdio::from).map_err(failed);
@@ -168,13 +175,14 @@ fn wait(
 ) -> Result<kernel::process::ExitStatus, Error> {
     let failed = |source| Error::Run { path: path.to_owned(), source };
     let end = Instant::now() + deadline;
-    let waited = i32::try_from(child.id()).map_err(io::Error::other).and_then(Pidfd::open).and_then(|pidfd| {
-        let ended = pidfd.wait_exit(end.saturating_duration_since(Instant::now()))?;
-        if !ended {
-            pidfd.send_signal(SIGKILL)?;
-        }
-        Ok((pidfd, ended))
-    });
+    let waited =
+        i32::try_from(child.id()).map_err(io::Error::other).and_then(Pidfd::open).and_then(|pidfd| {
+            let ended = pidfd.wait_exit(end.saturating_duration_since(Instant::now()))?;
+            if !ended {
+                pidfd.send_signal(SIGKILL)?;
+            }
+            Ok((pidfd, ended))
+        });
     let (pidfd, ended) = match waited {
         Ok(waited) => waited,
         Err(source) => {
@@ -212,6 +220,3 @@ fn failure(path: &Path, status: &kernel::process::ExitStatus, output: &[u8], std
     };
     Error::Failed { path: path.to_owned(), status, output }
 }
-
-#[cfg(test)]
-mod tests;

@@ -176,9 +176,10 @@ impl NetworkError {
     /// The error of the plugin, if one failed.
     pub fn plugin(&self) -> Option<&ChainError> {
         match self {
-            Self::Add { source, .. } | Self::Del { source, .. } | Self::Check { source, .. } | Self::Gc(source) => {
-                Some(source)
-            }
+            Self::Add { source, .. }
+            | Self::Del { source, .. }
+            | Self::Check { source, .. }
+            | Self::Gc(source) => Some(source),
             _ => None,
         }
     }
@@ -239,7 +240,9 @@ impl Network {
     /// # Errors
     /// [`NotReady`] with the reason for the operator.
     pub fn status(&self) -> Result<(), NotReady> {
-        let reason = |error: &dyn std::error::Error| NotReady(CniError::from_source(Default::default(), error).to_string());
+        let reason = |error: &dyn std::error::Error| {
+            NotReady(CniError::from_source(Default::default(), error).to_string())
+        };
         let list = self.current().map_err(|error| reason(&error))?;
         let (arguments, capabilities) = (Arguments::default(), Map::new());
         let subject = Subject::none(&arguments, &capabilities);
@@ -272,7 +275,10 @@ impl Network {
         let container_id = attachment.container_id.to_owned();
         let remembered = |source| NetworkError::Cache { container_id: container_id.clone(), source };
         let known = self.cache.of_container(&container_id).map_err(remembered)?;
-        if known.iter().any(|e| e.if_name == attachment.ifname && e.network_name == list.name && e.result.is_some()) {
+        if known
+            .iter()
+            .any(|e| e.if_name == attachment.ifname && e.network_name == list.name && e.result.is_some())
+        {
             return Err(NetworkError::Attached { container_id, network: list.name.clone() });
         }
         let capabilities = attachment.capabilities.to_map();
@@ -394,7 +400,9 @@ impl Network {
             .del(&subject, entry.result.as_ref())
             .map_err(|source| NetworkError::Del { container_id: container_id(), source: Box::new(source) })?;
         kernel::failpoint::hit("cni.network.deleted");
-        self.cache.remove(entry).map_err(|source| NetworkError::Cache { container_id: container_id(), source })
+        self.cache
+            .remove(entry)
+            .map_err(|source| NetworkError::Cache { container_id: container_id(), source })
     }
 
     /// Compares an attachment with the host; the daemon's audit, not part of a pod's life.
@@ -488,7 +496,10 @@ impl Network {
 }
 
 fn cached_list(entry: &Entry) -> Result<Conflist, NetworkError> {
-    let broken = |problem: String| NetworkError::CachedConfiguration { container_id: entry.container_id.clone(), problem };
+    let broken = |problem: String| NetworkError::CachedConfiguration {
+        container_id: entry.container_id.clone(),
+        problem,
+    };
     let bytes = entry.config_bytes().map_err(|e| broken(e.to_string()))?;
     conflist::parse(Path::new("cached.conflist"), &bytes)
         .or_else(|_| conflist::parse(Path::new("cached.conf"), &bytes))
@@ -505,4 +516,3 @@ fn container_ips(result: &CniResult, ifname: &str) -> Vec<IpAddr> {
     let own = of(&|i| i.is_some_and(|i| i.name == ifname && !i.sandbox.is_empty()));
     if own.is_empty() { of(&|i| i.is_none_or(|i| !i.sandbox.is_empty())) } else { own }
 }
-

@@ -60,8 +60,11 @@ pub fn remove(link: u32, net: IpNet) -> Request {
 /// # Errors
 /// Of the conversation, or of decoding.
 pub fn list(socket: &mut Socket, link: Option<u32>) -> Result<Vec<Address>, Error> {
-    let request =
-        Request::route("list addresses", RouteNetlinkMessage::GetAddress(AddressMessage::default()), NLM_F_DUMP);
+    let request = Request::route(
+        "list addresses",
+        RouteNetlinkMessage::GetAddress(AddressMessage::default()),
+        NLM_F_DUMP,
+    );
     let mut found = Vec::new();
     for (_, body) in socket.request(request)? {
         let message = AddressMessage::parse(&body).map_err(|e| Error::Decode(e.to_string()))?;
@@ -76,11 +79,11 @@ pub fn list(socket: &mut Socket, link: Option<u32>) -> Result<Vec<Address>, Erro
             })
         };
         // IFA_LOCAL is the own address where both are given (point to point); IPv6 gives IFA_ADDRESS only.
-        if let Some(net) = pick(true).or_else(|| pick(false)).and_then(|ip| IpNet::new(ip, message.header.prefix_len).ok())
+        if let Some(net) =
+            pick(true).or_else(|| pick(false)).and_then(|ip| IpNet::new(ip, message.header.prefix_len).ok())
         {
             found.push(Address { link: message.header.index, net });
         }
     }
     Ok(found)
 }
-

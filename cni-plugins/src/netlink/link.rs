@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::Parseable;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage,
 };
 
 use super::socket::{Error, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, Request, Socket};
@@ -46,8 +46,11 @@ impl std::str::FromStr for Mac {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("{text:?} is no MAC address (six bytes like 02:1a:2b:3c:4d:5e)");
-        let parts: Vec<u8> =
-            text.split([':', '-']).map(|p| u8::from_str_radix(p, 16)).collect::<Result<_, _>>().map_err(|_| bad())?;
+        let parts: Vec<u8> = text
+            .split([':', '-'])
+            .map(|p| u8::from_str_radix(p, 16))
+            .collect::<Result<_, _>>()
+            .map_err(|_| bad())?;
         Ok(Self(parts.try_into().map_err(|_| bad())?))
     }
 }
@@ -262,7 +265,8 @@ fn query(socket: &mut Socket, message: LinkMessage) -> Result<Option<Link>, Erro
 /// # Errors
 /// Of the conversation, or of decoding.
 pub fn list(socket: &mut Socket) -> Result<Vec<Link>, Error> {
-    let request = Request::route("list links", RouteNetlinkMessage::GetLink(LinkMessage::default()), NLM_F_DUMP);
+    let request =
+        Request::route("list links", RouteNetlinkMessage::GetLink(LinkMessage::default()), NLM_F_DUMP);
     socket.request(request)?.iter().map(|(_, body)| decode(body)).collect()
 }
 

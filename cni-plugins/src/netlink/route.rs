@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use netlink_packet_core::Parseable;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
-    RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
+    RouteScope, RouteType,
 };
 
 use super::address::family;
@@ -118,7 +118,8 @@ fn decode(body: &[u8]) -> Result<Option<Route>, Error> {
 /// # Errors
 /// Of the conversation, or of decoding.
 pub fn list(socket: &mut Socket) -> Result<Vec<Route>, Error> {
-    let request = Request::route("list routes", RouteNetlinkMessage::GetRoute(RouteMessage::default()), NLM_F_DUMP);
+    let request =
+        Request::route("list routes", RouteNetlinkMessage::GetRoute(RouteMessage::default()), NLM_F_DUMP);
     let data = socket.request(request)?;
     data.iter().filter_map(|(_, body)| decode(body).transpose()).collect()
 }

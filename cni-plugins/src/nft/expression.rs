@@ -172,7 +172,11 @@ impl Expression {
             }
             Self::Destination { family, address, port } => (
                 "nat",
-                new().number(1, NFT_NAT_DNAT).number(2, u32::from(*family)).number(3, *address).number(5, *port),
+                new()
+                    .number(1, NFT_NAT_DNAT)
+                    .number(2, u32::from(*family))
+                    .number(3, *address)
+                    .number(5, *port),
             ),
             Self::Masquerade => ("masq", new().number(1, NF_NAT_RANGE_PROTO_RANDOM_FULLY)),
             Self::Verdict(verdict) => {

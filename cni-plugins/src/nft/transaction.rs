@@ -26,7 +26,9 @@ pub enum Error {
         source: netlink::Error,
     },
     /// Others changed nftables each time.
-    #[error("change nftables table {table}: given up after {attempts} attempts, something changes nftables all the time")]
+    #[error(
+        "change nftables table {table}: given up after {attempts} attempts, something changes nftables all the time"
+    )]
     Contended {
         /// Which table.
         table: &'static str,
@@ -38,9 +40,24 @@ pub enum Error {
 /// A table and the socket through which it is reached.
 #[derive(Debug)]
 pub struct Tables {
-    socket: Socket,
+    socket: Option<Socket>,
     table: &'static str,
     skeleton: fn() -> Vec<Request>,
+    /// Something was deleted through the socket.
+    deleted: bool,
+}
+
+/// Closing an nftables socket waits until the kernel has freed what was deleted before, which takes a grace period of
+/// RCU: 5 ms and more for something nobody waits for. The deletion itself took effect with its transaction.
+impl Drop for Tables {
+    fn drop(&mut self) {
+        let Some(socket) = self.socket.take().filter(|_| self.deleted) else { return };
+        let closing = std::thread::Builder::new().name("nft-close".to_owned()).spawn(move || drop(socket));
+        if let Err(error) = closing {
+            // Without a thread the closure was dropped, and the socket with it: slower, and as good.
+            tracing::debug!(%error, "close nftables socket in place");
+        }
+    }
 }
 
 /// What became of [`Tables::add`].
@@ -55,7 +72,7 @@ pub enum Added {
 /// Transactions fail when another one commits in between, so they are repeated; each repetition means that somebody
 /// else made progress.
 const ATTEMPTS: u32 = 50;
-use nix::libc::{EEXIST, EAGAIN, EBUSY, EINTR, ENOENT, ERESTART};
+use nix::libc::{EAGAIN, EBUSY, EEXIST, EINTR, ENOENT, ERESTART};
 
 impl Tables {
     /// The table `table` in the namespace of the calling thread; `skeleton` creates it with its chains, rules and
@@ -65,7 +82,7 @@ impl Tables {
     /// If there is no netlink socket.
     pub fn open(table: &'static str, skeleton: fn() -> Vec<Request>) -> Result<Self, Error> {
         let socket = Socket::open(Protocol::Netfilter).map_err(|source| Error::Read { table, source })?;
-        Ok(Self { socket, table, skeleton })
+        Ok(Self { socket: Some(socket), table, skeleton, deleted: false })
     }
 
     fn commit(&mut self, generation: Option<u32>, requests: Vec<Request>) -> Result<Vec<Outcome>, Error> {
@@ -79,7 +96,10 @@ impl Tables {
     }
 
     fn exchange(&mut self, requests: &[Request]) -> Result<Vec<Outcome>, Error> {
-        self.socket.exchange(requests).map_err(|source| Error::Change { table: self.table, source })
+        let table = self.table;
+        let closed = || netlink::Error::Decode("the socket is closed".to_owned());
+        let socket = self.socket.as_mut().ok_or_else(closed);
+        socket.and_then(|socket| socket.exchange(requests)).map_err(|source| Error::Change { table, source })
     }
 
     /// Adds all elements, or none. A missing table is created with them in the same transaction, so there is no
@@ -92,7 +112,8 @@ impl Tables {
         for _ in 0..ATTEMPTS {
             let count = skeleton.len();
             let mut requests = std::mem::take(&mut skeleton);
-            requests.extend(elements.iter().map(|(set, element)| message::add_element(self.table, set, element)));
+            requests
+                .extend(elements.iter().map(|(set, element)| message::add_element(self.table, set, element)));
             let mut outcomes = self.commit(None, requests)?;
             // The outcome of the batch itself comes first, then those of its messages.
             let Some(failed) = outcomes.iter().position(|o| o.errno != 0) else { return Ok(Added::All) };
@@ -149,7 +170,9 @@ impl Tables {
             if keys.is_empty() {
                 return Ok(());
             }
-            let requests = keys.iter().map(|(set, key)| message::delete_element(self.table, set, key)).collect();
+            let requests =
+                keys.iter().map(|(set, key)| message::delete_element(self.table, set, key)).collect();
+            self.deleted = true;
             let mut outcomes = self.commit(None, requests)?;
             let Some(failed) = outcomes.iter().position(|o| o.errno != 0) else { return Ok(()) };
             match outcomes[failed].errno {
@@ -157,7 +180,8 @@ impl Tables {
                 ENOENT => {
                     // The transaction was undone as a whole: again, without what is gone.
                     let gone = |index: usize| outcomes.get(index + 1).is_some_and(|o| o.errno == ENOENT);
-                    keys = keys.into_iter().enumerate().filter(|(i, _)| !gone(*i)).map(|(_, key)| key).collect();
+                    keys =
+                        keys.into_iter().enumerate().filter(|(i, _)| !gone(*i)).map(|(_, key)| key).collect();
                 }
                 _ => {
                     let refused = outcomes.swap_remove(failed).ok();

@@ -85,7 +85,10 @@ fn a_result_without_addresses_has_no_form_before_0_3() {
     let empty = decode(&json!({ "cniVersion": "1.0.0" }), SpecVersion::V1_1_0).expect("decoded");
     assert!(matches!(encode(&empty, SpecVersion::V0_2_0), Err(ConvertError::NoAddress(SpecVersion::V0_2_0))));
     // dns is always there, as Go writes it.
-    assert_eq!(encode(&empty, SpecVersion::V1_0_0).expect("encoded"), json!({ "cniVersion": "1.0.0", "dns": {} }));
+    assert_eq!(
+        encode(&empty, SpecVersion::V1_0_0).expect("encoded"),
+        json!({ "cniVersion": "1.0.0", "dns": {} })
+    );
 }
 
 #[test]

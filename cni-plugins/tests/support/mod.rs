@@ -228,7 +228,11 @@ fn in_process(request: &Request<'_>) -> Result<Value, Error> {
 }
 
 /// Executes a plugin of a directory; `environment` comes on top of CNI's own.
-pub fn executable(directory: &Path, environment: &[(&str, &str)], request: &Request<'_>) -> Result<Value, Error> {
+pub fn executable(
+    directory: &Path,
+    environment: &[(&str, &str)],
+    request: &Request<'_>,
+) -> Result<Value, Error> {
     let mut variables: HashMap<&str, String> = HashMap::from([
         ("CNI_COMMAND", request.verb.to_owned()),
         ("CNI_CONTAINERID", request.id.to_owned()),
@@ -255,7 +259,11 @@ pub fn executable(directory: &Path, environment: &[(&str, &str)], request: &Requ
     let output = child.wait_with_output().expect("output");
     let stdout = String::from_utf8_lossy(&output.stdout);
     if output.status.success() {
-        return Ok(if stdout.trim().is_empty() { Value::Null } else { serde_json::from_str(&stdout).expect("JSON") });
+        return Ok(if stdout.trim().is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&stdout).expect("JSON")
+        });
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
     Err(serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("no error on stdout: {stdout:?} {stderr:?}")))
@@ -295,7 +303,8 @@ pub fn normalized(value: &Value) -> Value {
 pub fn ip_of(result: &Value, v4: bool) -> IpAddr {
     let ips = result["ips"].as_array().expect("ips");
     let addresses = ips.iter().map(|ip| ip["address"].as_str().expect("address"));
-    let mut addresses = addresses.map(|a| a.split('/').next().expect("address").parse::<IpAddr>().expect("IP"));
+    let mut addresses =
+        addresses.map(|a| a.split('/').next().expect("address").parse::<IpAddr>().expect("IP"));
     addresses.find(|ip| ip.is_ipv4() == v4).expect("address of the family")
 }
 

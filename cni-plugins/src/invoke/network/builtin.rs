@@ -26,7 +26,12 @@ pub struct Builtin {
 impl Default for Builtin {
     fn default() -> Self {
         let subnet = ipnet::Ipv4Net::new_assert([10, 85, 0, 0].into(), 16);
-        Self { name: "orlop".to_owned(), bridge: "orlop0".to_owned(), subnets: vec![subnet.into()], mtu: None }
+        Self {
+            name: "orlop".to_owned(),
+            bridge: "orlop0".to_owned(),
+            subnets: vec![subnet.into()],
+            mtu: None,
+        }
     }
 }
 
@@ -83,7 +88,8 @@ fn default_route_mtu() -> Option<u32> {
     let look = || -> Result<Option<u32>, netlink::Error> {
         let mut socket = Socket::open(Protocol::Route)?;
         let routes = route::list(&mut socket)?;
-        let default = routes.iter().filter(|r| r.to.prefix_len() == 0).min_by_key(|r| r.priority.unwrap_or(0));
+        let default =
+            routes.iter().filter(|r| r.to.prefix_len() == 0).min_by_key(|r| r.priority.unwrap_or(0));
         let Some(index) = default.and_then(|r| r.link) else { return Ok(None) };
         Ok(link::find_index(&mut socket, index)?.map(|link| link.mtu))
     };

@@ -20,7 +20,10 @@ fn found(socket: &mut Socket, name: &str) -> Result<Link, Error> {
 /// Compares.
 pub fn attachment(call: &Call<'_>, config: &Config) -> Result<(), Error> {
     let Some(result) = &call.config.prev_result else {
-        return Err(Error::Config { network: config.network.clone(), problem: "CHECK needs prevResult".to_owned() });
+        return Err(Error::Config {
+            network: config.network.clone(),
+            problem: "CHECK needs prevResult".to_owned(),
+        });
     };
     let netns = call.netns.as_ref().ok_or_else(|| differs("container", "it has no network namespace"))?;
     let mut socket = Socket::open(Protocol::Route).map_err(Error::Netlink)?;
@@ -28,7 +31,10 @@ pub fn attachment(call: &Call<'_>, config: &Config) -> Result<(), Error> {
     host::expect_bridge(&bridge)?;
     let port = port_of(call, config, result, &mut socket)?;
     if port.master != Some(bridge.index) {
-        return Err(differs(format!("interface {}", port.name), format!("it is no port of {}", config.bridge)));
+        return Err(differs(
+            format!("interface {}", port.name),
+            format!("it is no port of {}", config.bridge),
+        ));
     }
     if port.hairpin != config.hairpin {
         return Err(differs(format!("interface {}", port.name), "its hairpin mode is not as configured"));
@@ -54,7 +60,10 @@ fn container(netns: &Netns, ifname: &str, result: &CniResult) -> Result<(), Erro
         let link = found(&mut socket, ifname)?;
         let wanted = result.interfaces.iter().find(|i| i.name == ifname && !i.sandbox.is_empty());
         if let Some(wanted) = wanted.filter(|w| !w.mac.is_empty() && w.mac != mac_text(&link)) {
-            return Err(differs(object, format!("it has address {} and not {}", mac_text(&link), wanted.mac)));
+            return Err(differs(
+                object,
+                format!("it has address {} and not {}", mac_text(&link), wanted.mac),
+            ));
         }
         let present = address::list(&mut socket, Some(link.index)).map_err(Error::Netlink)?;
         if let Some(ip) = result.ips.iter().find(|ip| !present.iter().any(|a| a.net == ip.address)) {

@@ -81,7 +81,12 @@ struct Args {
 
 /// Whether addresses come from an IPAM plugin.
 pub fn has_ipam(call: &Call<'_>) -> bool {
-    call.config.fields.get("ipam").and_then(|ipam| ipam.get("type")).and_then(|v| v.as_str()).is_some_and(|t| !t.is_empty())
+    call.config
+        .fields
+        .get("ipam")
+        .and_then(|ipam| ipam.get("type"))
+        .and_then(|v| v.as_str())
+        .is_some_and(|t| !t.is_empty())
 }
 
 impl Config {
@@ -99,14 +104,18 @@ impl Config {
             ("vlan", fields.vlan != 0),
             ("vlanTrunk", fields.vlan_trunk.is_some_and(|list| !list.is_empty())),
             ("macspoofchk", fields.macspoofchk),
-            ("ipMasqBackend iptables", fields.ip_masq && fields.ip_masq_backend.as_deref() == Some("iptables")),
+            (
+                "ipMasqBackend iptables",
+                fields.ip_masq && fields.ip_masq_backend.as_deref() == Some("iptables"),
+            ),
         ];
         if let Some((field, _)) = unsupported.into_iter().find(|(_, asked)| *asked) {
             return Err(Error::Unsupported { network, field }.into());
         }
         let mac = fields.runtime_config.mac.or(fields.args.cni.mac);
         let mac = mac.as_deref().or_else(|| call.arguments.get("MAC")).filter(|mac| !mac.is_empty());
-        let mac = mac.map(str::parse).transpose().map_err(|e: String| CniError::new(Code::INVALID_CONFIG, e))?;
+        let mac =
+            mac.map(str::parse).transpose().map_err(|e: String| CniError::new(Code::INVALID_CONFIG, e))?;
         Ok(Self {
             bridge: fields.bridge.filter(|name| !name.is_empty()).unwrap_or_else(|| "cni0".to_owned()),
             gateway: fields.is_gateway || fields.is_default_gateway,

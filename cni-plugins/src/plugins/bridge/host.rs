@@ -41,7 +41,9 @@ pub fn alias(network: &str, container_id: &str, ifname: &str) -> String {
 pub fn expect_bridge(found: &Link) -> Result<(), Error> {
     match found.kind.as_deref() {
         Some("bridge") => Ok(()),
-        kind => Err(Error::NotABridge { name: found.name.clone(), kind: kind.unwrap_or("physical").to_owned() }),
+        kind => {
+            Err(Error::NotABridge { name: found.name.clone(), kind: kind.unwrap_or("physical").to_owned() })
+        }
     }
 }
 
@@ -60,7 +62,9 @@ pub fn ensure_bridge(socket: &mut Socket, config: &Config, gateways: &[IpNet]) -
         sysctl::set_if_present(&format!("ipv6/conf/{}/accept_ra", config.bridge), "0")?;
     }
     let Some(bridge) = bridge else {
-        return Err(failed(crate::netlink::Error::Decode("the bridge vanished after it was created".to_owned())));
+        return Err(failed(crate::netlink::Error::Decode(
+            "the bridge vanished after it was created".to_owned(),
+        )));
     };
     expect_bridge(&bridge)?;
     let mut changes = Vec::new();
@@ -143,10 +147,8 @@ pub fn create_veth(
         ifname: veth.peer_name.to_owned(),
         source,
     };
-    let batch = [
-        link::create_veth(veth),
-        link::set_port(veth.host_name, alias, config.hairpin, config.isolated),
-    ];
+    let batch =
+        [link::create_veth(veth), link::set_port(veth.host_name, alias, config.hairpin, config.isolated)];
     let mut outcomes = socket.exchange(&batch).map_err(failed)?;
     if outcomes[0].errno == EEXIST {
         let ifname = veth.peer_name;

@@ -58,7 +58,8 @@ pub fn to_kernel(config: &RouteConfig, link: u32, result: &CniResult) -> Option<
 
 /// The route as the kernel is to have it.
 pub fn resolve(config: &RouteConfig, link: u32, result: &CniResult) -> Option<Route> {
-    let mut same_family = result.ips.iter().filter(|ip| ip.address.addr().is_ipv4() == config.dst.addr().is_ipv4());
+    let mut same_family =
+        result.ips.iter().filter(|ip| ip.address.addr().is_ipv4() == config.dst.addr().is_ipv4());
     let first = same_family.next()?;
     let on_link = config.scope == Some(SCOPE_LINK);
     let via = if on_link { None } else { config.gw.or(first.gateway) };

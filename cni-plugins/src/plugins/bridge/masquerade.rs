@@ -31,7 +31,8 @@ const NFPROTO_IPV6: u8 = 10;
 fn skeleton() -> Vec<Request> {
     let load = |key| E::Meta { key, to: register(0) };
     let is_bridge = |negated| E::Lookup { set: BRIDGES, from: register(0), to: None, negated };
-    let family = |family| [load(Meta::Family), E::Compare { from: register(0), negated: false, value: vec![family] }];
+    let family =
+        |family| [load(Meta::Family), E::Compare { from: register(0), negated: false, value: vec![family] }];
     let destination = |offset, length, mask: Vec<u8>, value: Vec<u8>| {
         [
             E::Payload { header: Header::Network, offset, length, to: register(0) },

@@ -70,7 +70,9 @@ pub enum Error {
         kind: String,
     },
     /// The bridge belongs to another network.
-    #[error("set up bridge {name}: it has address {found} and not {wanted}; delete the bridge or set forceAddress")]
+    #[error(
+        "set up bridge {name}: it has address {found} and not {wanted}; delete the bridge or set forceAddress"
+    )]
     OtherAddress {
         /// Bridge.
         name: String,
@@ -160,7 +162,9 @@ pub enum Error {
 impl From<Error> for CniError {
     fn from(error: Error) -> Self {
         let code = match &error {
-            Error::Config { .. } | Error::OtherAddress { .. } | Error::NotABridge { .. } => Code::INVALID_CONFIG,
+            Error::Config { .. } | Error::OtherAddress { .. } | Error::NotABridge { .. } => {
+                Code::INVALID_CONFIG
+            }
             Error::Unsupported { .. } => Code::UNSUPPORTED_FIELD,
             Error::EnterNamespace { .. } => Code::UNKNOWN_CONTAINER,
             Error::Differs { .. } => Code::CHECK_FAILED,
@@ -293,12 +297,10 @@ fn interface(name: &str, mac: String, mtu: u32, sandbox: &str) -> Interface {
 /// The default route of each family that has a gateway, unless the IPAM plugin gave one.
 fn add_default_routes(result: &mut CniResult) {
     for v4 in [true, false] {
-        let any: ipnet::IpNet = if v4 {
-            ipnet::Ipv4Net::default().into()
-        } else {
-            ipnet::Ipv6Net::default().into()
-        };
-        let gateway = result.ips.iter().find(|ip| ip.address.addr().is_ipv4() == v4).and_then(|ip| ip.gateway);
+        let any: ipnet::IpNet =
+            if v4 { ipnet::Ipv4Net::default().into() } else { ipnet::Ipv6Net::default().into() };
+        let gateway =
+            result.ips.iter().find(|ip| ip.address.addr().is_ipv4() == v4).and_then(|ip| ip.gateway);
         if gateway.is_some() && !result.routes.iter().any(|route| route.dst == any) {
             result.routes.push(RouteConfig::new(any, gateway));
         }

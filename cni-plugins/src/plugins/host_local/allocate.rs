@@ -11,7 +11,12 @@ use super::store::{Locked, Reserved, Store};
 use crate::result::IpConfig;
 
 /// Reserves; on failure nothing stays reserved.
-pub fn allocate(store: &Store, config: &Config, container_id: &str, ifname: &str) -> Result<Vec<IpConfig>, Error> {
+pub fn allocate(
+    store: &Store,
+    config: &Config,
+    container_id: &str,
+    ifname: &str,
+) -> Result<Vec<IpConfig>, Error> {
     let locked = store.lock()?;
     if let Some(ip) = locked.marked(container_id, ifname)?.unwrap_or_default().first() {
         return Err(Error::Duplicate {

@@ -80,7 +80,8 @@ struct CniArgs {
 
 /// The directory of the network's leases; all that DEL and CHECK need to know.
 pub fn directory(call: &Call<'_>) -> Result<PathBuf, CniError> {
-    let data_dir = call.config.fields.get("ipam").and_then(|ipam| ipam.get("dataDir")).and_then(|v| v.as_str());
+    let data_dir =
+        call.config.fields.get("ipam").and_then(|ipam| ipam.get("dataDir")).and_then(|v| v.as_str());
     let base = data_dir.filter(|dir| !dir.is_empty()).unwrap_or(DEFAULT_DIRECTORY);
     Ok(PathBuf::from(base).join(&call.config.name))
 }
@@ -88,7 +89,9 @@ pub fn directory(call: &Call<'_>) -> Result<PathBuf, CniError> {
 /// An address, with or without the prefix length that callers like to add.
 fn requested_ip(text: &str) -> Result<IpAddr, CniError> {
     let bare = text.split_once('/').map_or(text, |(ip, _)| ip);
-    bare.parse().map_err(|_| CniError::new(Code::INVALID_CONFIG, format!("requested address {text:?} is no IP address")))
+    bare.parse().map_err(|_| {
+        CniError::new(Code::INVALID_CONFIG, format!("requested address {text:?} is no IP address"))
+    })
 }
 
 impl Config {

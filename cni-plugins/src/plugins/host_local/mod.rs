@@ -59,7 +59,9 @@ pub enum Error {
         seconds: u64,
     },
     /// The second ADD of an attachment.
-    #[error("{ip} has been allocated to {container_id} {ifname} of network {network}, duplicate allocation is not allowed")]
+    #[error(
+        "{ip} has been allocated to {container_id} {ifname} of network {network}, duplicate allocation is not allowed"
+    )]
     Duplicate {
         /// Its address.
         ip: IpAddr,

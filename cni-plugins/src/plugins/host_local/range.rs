@@ -61,9 +61,9 @@ pub enum RangeError {
     #[error("range {one} overlaps {other}")]
     Overlap {
         /// One.
-        one: Range,
+        one: String,
         /// The other.
-        other: Range,
+        other: String,
     },
 }
 
@@ -204,7 +204,7 @@ pub fn validate(sets: &[RangeSet]) -> Result<(), RangeError> {
     let all: Vec<Range> = sets.iter().flat_map(|set| set.0.iter().copied()).collect();
     for (index, one) in all.iter().enumerate() {
         if let Some(other) = all[index + 1..].iter().find(|other| one.overlaps(other)) {
-            return Err(RangeError::Overlap { one: *one, other: *other });
+            return Err(RangeError::Overlap { one: one.to_string(), other: other.to_string() });
         }
     }
     Ok(())

@@ -185,7 +185,13 @@ impl Locked<'_> {
     /// [`Error::Lease`].
     pub fn remember(&self, container_id: &str, ifname: &str) -> Result<(), Error> {
         let path = self.marker(container_id, ifname);
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).map_err(failed(&path))?;
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed(&path))?;
         kernel::failpoint::hit("cni.host-local.marker");
         Ok(())
     }
@@ -260,7 +266,12 @@ impl Locked<'_> {
         self.verified(named, container_id, ifname).map(Some)
     }
 
-    fn verified(&self, candidates: Vec<IpAddr>, container_id: &str, ifname: &str) -> Result<Vec<IpAddr>, Error> {
+    fn verified(
+        &self,
+        candidates: Vec<IpAddr>,
+        container_id: &str,
+        ifname: &str,
+    ) -> Result<Vec<IpAddr>, Error> {
         let mut own = Vec::new();
         for ip in candidates {
             let lease = self.read(&self.directory.join(ip.to_string()))?;

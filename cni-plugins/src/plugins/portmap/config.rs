@@ -129,13 +129,16 @@ impl MappingFields {
         };
         let host_ip = match self.host_ip.as_str() {
             "" => None,
-            text => Some(text.parse().map_err(|_| format!("hostIP {text:?} of a port mapping is no IP address"))?),
+            text => Some(
+                text.parse().map_err(|_| format!("hostIP {text:?} of a port mapping is no IP address"))?,
+            ),
         };
         Ok(Mapping {
             host_port: port("hostPort", self.host_port)?,
             container_port: port("containerPort", self.container_port)?,
-            protocol: Protocol::parse(&self.protocol)
-                .ok_or_else(|| format!("protocol {:?} of a port mapping is not tcp, udp or sctp", self.protocol))?,
+            protocol: Protocol::parse(&self.protocol).ok_or_else(|| {
+                format!("protocol {:?} of a port mapping is not tcp, udp or sctp", self.protocol)
+            })?,
             // 0.0.0.0 and :: are every address of their family. As a key of its own that would be a second owner of
             // the same port; without hostIP it would also be the other family. It stays, and the table knows it.
             host_ip,
@@ -146,8 +149,12 @@ impl MappingFields {
 /// The first address of each family that is the container's.
 fn targets(result: &CniResult) -> Vec<IpAddr> {
     let in_container = |index: usize| result.interfaces.get(index).is_none_or(|i| !i.sandbox.is_empty());
-    let own: Vec<IpAddr> =
-        result.ips.iter().filter(|ip| ip.interface.is_none_or(in_container)).map(|ip| ip.address.addr()).collect();
+    let own: Vec<IpAddr> = result
+        .ips
+        .iter()
+        .filter(|ip| ip.interface.is_none_or(in_container))
+        .map(|ip| ip.address.addr())
+        .collect();
     [true, false].into_iter().filter_map(|v4| own.iter().copied().find(|ip| ip.is_ipv4() == v4)).collect()
 }
 
@@ -175,6 +182,12 @@ impl Config {
             }
         }
         let targets = call.config.prev_result.as_ref().map(targets).unwrap_or_default();
-        Ok(Self { mappings, targets, snat: fields.snat.unwrap_or(true), masquerade_all: fields.masq_all, network })
+        Ok(Self {
+            mappings,
+            targets,
+            snat: fields.snat.unwrap_or(true),
+            masquerade_all: fields.masq_all,
+            network,
+        })
     }
 }

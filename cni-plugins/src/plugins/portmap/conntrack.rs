@@ -43,7 +43,8 @@ pub fn forget(ports: &[(u8, u16)]) -> Result<(), Error> {
 }
 
 fn list(socket: &mut Socket, family: u8, protocol: u8, port: u16) -> Result<Vec<Attributes>, Error> {
-    let proto = Attributes::new().byte(CTA_PROTO_NUM, protocol).bytes(CTA_PROTO_DST_PORT, &port.to_be_bytes());
+    let proto =
+        Attributes::new().byte(CTA_PROTO_NUM, protocol).bytes(CTA_PROTO_DST_PORT, &port.to_be_bytes());
     let flags = FILTER_PROTO_NUM | FILTER_PROTO_DST_PORT;
     let attributes = Attributes::new()
         .nested(CTA_TUPLE_ORIG, Attributes::new().nested(CTA_TUPLE_PROTO, proto))

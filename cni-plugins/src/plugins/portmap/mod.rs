@@ -159,14 +159,16 @@ impl Plugin for Portmap {
     fn add(&self, call: &Call<'_>) -> Result<CniResult, CniError> {
         let config = Config::of(call)?;
         let Some(result) = call.config.prev_result.clone() else {
-            let (network, problem) = (config.network, "portmap must be called as a chained plugin".to_owned());
+            let (network, problem) =
+                (config.network, "portmap must be called as a chained plugin".to_owned());
             return Err(Error::Config { network, problem }.into());
         };
         if config.mappings.is_empty() {
             return Ok(result);
         }
         if config.targets.is_empty() {
-            let problem = "there are port mappings, and prevResult has no address of the container".to_owned();
+            let problem =
+                "there are port mappings, and prevResult has no address of the container".to_owned();
             return Err(Error::Config { network: config.network, problem }.into());
         }
         if let Err(error) = publish(call, &config) {

@@ -28,7 +28,9 @@ use super::Error;
 use super::config::{Config, Mapping};
 use crate::netlink::Request;
 use crate::nft::expression::{Expression as E, Header, Meta, Verdict, interface_name, register};
-use crate::nft::message::{self, Field, Hook, INTERFACE, IPV4, IPV6, OUTPUT, PORT, POSTROUTING, PREROUTING, PROTOCOL};
+use crate::nft::message::{
+    self, Field, Hook, INTERFACE, IPV4, IPV6, OUTPUT, PORT, POSTROUTING, PREROUTING, PROTOCOL,
+};
 use crate::nft::transaction::Added;
 use crate::nft::{Element, Owner, Tables};
 
@@ -91,7 +93,8 @@ const V6: Family = Family {
 };
 
 const SETS: [&str; 12] = [
-    V4.ip, V4.any, V4.hairpin, V4.itself, V4.local, V4.all, V6.ip, V6.any, V6.hairpin, V6.itself, V6.local, V6.all,
+    V4.ip, V4.any, V4.hairpin, V4.itself, V4.local, V4.all, V6.ip, V6.any, V6.hairpin, V6.itself, V6.local,
+    V6.all,
 ];
 /// Those whose keys are host ports.
 const MAPS: [&str; 4] = [V4.ip, V4.any, V6.ip, V6.any];
@@ -131,7 +134,8 @@ fn address(f: &Family, offset: u32) -> E {
 
 /// Loads source and destination next to each other.
 fn both_addresses(f: &Family) -> [E; 2] {
-    let load = |offset, to| E::Payload { header: Header::Network, offset, length: f.length, to: register(to) };
+    let load =
+        |offset, to| E::Payload { header: Header::Network, offset, length: f.length, to: register(to) };
     [load(f.source, 0), load(f.destination, f.registers)]
 }
 
@@ -215,7 +219,9 @@ fn guard_rules() -> Vec<Request> {
         ]
     };
     [V4.source, V4.destination]
-        .map(|offset| rule("guard", "loopback address on a wire", vec![from_wire(), of_family(&V4), loopback(offset)]))
+        .map(|offset| {
+            rule("guard", "loopback address on a wire", vec![from_wire(), of_family(&V4), loopback(offset)])
+        })
         .into()
 }
 
@@ -226,11 +232,8 @@ fn family_rules(f: &Family) -> Vec<Request> {
         protocol_and_port(f.registers).into(),
         vec![lookup(f.ip, Some(register(0))), redirect(f)],
     ];
-    let without = [
-        of_family(f),
-        protocol_and_port(0).into(),
-        vec![lookup(f.any, Some(register(0))), redirect(f)],
-    ];
+    let without =
+        [of_family(f), protocol_and_port(0).into(), vec![lookup(f.any, Some(register(0))), redirect(f)]];
     let hairpin = [
         redirected(),
         of_family(f),
@@ -358,7 +361,8 @@ pub fn add(elements: &[(&'static str, Element)], owner: &Owner) -> Result<(), Er
                 tables.remove(vec![(*set, element.key.clone())]).map_err(Error::Publish)?;
             }
             holder => {
-                let holder = holder.map_or_else(|| "unknown (an entry without an owner)".to_owned(), |o| o.comment);
+                let holder =
+                    holder.map_or_else(|| "unknown (an entry without an owner)".to_owned(), |o| o.comment);
                 return Err(Error::Taken { port: describe(set, &element.key), holder });
             }
         }

@@ -16,7 +16,10 @@ fn ip(text: &str) -> IpAddr {
 #[test]
 fn defaults_leave_out_network_broadcast_and_gateway() {
     let v4 = range("10.1.2.0/29");
-    assert_eq!((v4.start, v4.end, v4.gateway, v4.size()), (ip("10.1.2.1"), ip("10.1.2.6"), ip("10.1.2.1"), 5));
+    assert_eq!(
+        (v4.start, v4.end, v4.gateway, v4.size()),
+        (ip("10.1.2.1"), ip("10.1.2.6"), ip("10.1.2.1"), 5)
+    );
     let v6 = range("fd00::/64");
     assert_eq!((v6.start, v6.end), (ip("fd00::1"), ip("fd00::ffff:ffff:ffff:ffff")));
 }
@@ -30,7 +33,10 @@ fn ranges_that_make_no_sense_are_refused() {
     assert!(matches!(new("10.1.2.0/31", None, None), Err(RangeError::TooSmall(_))));
     assert!(matches!(new("10.1.2.0/32", None, None), Err(RangeError::TooSmall(_))));
     assert!(matches!(new("10.1.2.0/24", Some("10.1.3.1"), None), Err(RangeError::Outside { .. })));
-    assert!(matches!(new("10.1.2.0/24", Some("10.1.2.9"), Some("10.1.2.8")), Err(RangeError::Reversed { .. })));
+    assert!(matches!(
+        new("10.1.2.0/24", Some("10.1.2.9"), Some("10.1.2.8")),
+        Err(RangeError::Reversed { .. })
+    ));
     assert_eq!(validate(&[]), Err(RangeError::None));
     assert_eq!(validate(&[RangeSet(Vec::new())]), Err(RangeError::EmptySet(0)));
     let mixed = RangeSet(vec![range("10.1.0.0/24"), range("fd00::/64")]);
@@ -42,9 +48,14 @@ fn ranges_that_make_no_sense_are_refused() {
 #[test]
 fn the_walk_starts_behind_the_last_address_and_ends_with_it() {
     let set = RangeSet(vec![range("10.1.2.0/29"), range("10.1.3.0/30")]);
-    let walk = |last: Option<&str>| -> Vec<String> { set.after(last.map(ip)).map(|(ip, _)| ip.to_string()).collect() };
+    let walk = |last: Option<&str>| -> Vec<String> {
+        set.after(last.map(ip)).map(|(ip, _)| ip.to_string()).collect()
+    };
     assert_eq!(walk(None), ["10.1.2.2", "10.1.2.3", "10.1.2.4", "10.1.2.5", "10.1.2.6", "10.1.3.2"]);
-    assert_eq!(walk(Some("10.1.2.4")), ["10.1.2.5", "10.1.2.6", "10.1.3.2", "10.1.2.2", "10.1.2.3", "10.1.2.4"]);
+    assert_eq!(
+        walk(Some("10.1.2.4")),
+        ["10.1.2.5", "10.1.2.6", "10.1.3.2", "10.1.2.2", "10.1.2.3", "10.1.2.4"]
+    );
     assert_eq!(walk(Some("10.1.3.2")).last().map(String::as_str), Some("10.1.3.2"));
     // The configuration was changed since: from the beginning.
     assert_eq!(walk(Some("192.168.0.1")), walk(None));

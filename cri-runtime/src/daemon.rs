@@ -28,6 +28,8 @@ use crate::{recovery, server, supervisor};
 
 /// How long RPCs that are under way may take after the daemon was asked to end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long one executed CNI plugin may take; a kubelet waits for a sandbox twice as long.
+const NETWORK_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Runs until SIGTERM or SIGINT. Containers go on.
 ///
@@ -116,9 +118,8 @@ async fn open(config: Config) -> Result<(Arc<Runtime>, Vec<supervisor::Known>, m
     };
     let records = Records::open(config.records())?;
     let images = Images::open(ImagesConfig {
-        root: config.root.clone(),
-        certs_d: config.certs_d.clone(),
-        ..ImagesConfig::default()
+        registry_directories: config.certs_d.clone(),
+        ..ImagesConfig::new(config.root.join("images"))
     })
     .context("open image store")?;
     let network = Network::new(NetworkConfig {
@@ -126,14 +127,16 @@ async fn open(config: Config) -> Result<(Arc<Runtime>, Vec<supervisor::Known>, m
         bin_dirs: config.cni_bin_dirs.clone(),
         cache_dir: config.state.join("cni"),
         state_dir: config.state.join("network"),
-        builtin: Builtin {
+        builtin: Some(Builtin {
             name: config.network.name.clone(),
             bridge: config.network.bridge.clone(),
-            subnet: config.network.subnet.parse().with_context(|| {
+            subnets: vec![config.network.subnet.parse().with_context(|| {
                 format!("use subnet {:?}: it is not of the form 10.85.0.0/16", config.network.subnet)
-            })?,
+            })?],
             mtu: None,
-        },
+        }),
+        own_binary: Some(config.program("cni-plugins")),
+        deadline: NETWORK_DEADLINE,
     });
     let (supervisor, known, events) = supervisor::start(programs).await?;
     let runtime = Runtime {
@@ -195,8 +198,9 @@ fn send(inbox: crate::index::Inbox, command: Command) {
 /// The filter cannot be read.
 pub fn start_logging(filter: &str) -> Result<()> {
     let colour = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .with_context(|| format!("use log level {filter:?}: not error, warn, info, debug, trace or a filter"))?;
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).with_context(|| {
+        format!("use log level {filter:?}: not error, warn, info, debug, trace or a filter")
+    })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
     Ok(())
 }

@@ -170,7 +170,9 @@ fn unique<'a, T>(map: &'a BTreeMap<String, T>, prefix: &str, what: &str) -> Resu
     match (matches.next(), matches.next()) {
         (None, _) => Err(Failure::new(Class::NotFound, format!("find {what} {prefix:?}: not found"))),
         (Some((id, found)), second) if second.is_none() || id == prefix => Ok(found),
-        _ => Err(Failure::new(Class::InvalidArgument, format!("find {what} {prefix:?}: several ids begin so"))),
+        _ => {
+            Err(Failure::new(Class::InvalidArgument, format!("find {what} {prefix:?}: several ids begin so")))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use launch::plan::Filter;
-use launch::protocol::{MAX_FDS, StepTime, Stdio};
+use launch::protocol::{MAX_FDS, Stdio, StepTime};
 use launch::{Compiled, gather};
 use oci_spec::runtime::Spec;
 
@@ -33,7 +33,9 @@ pub fn assemble(
     if count > MAX_FDS {
         return Err(Failure::new(
             Class::InvalidArgument,
-            format!("start {id}: it needs {count} descriptors and one start can have {MAX_FDS}; use fewer mounts"),
+            format!(
+                "start {id}: it needs {count} descriptors and one start can have {MAX_FDS}; use fewer mounts"
+            ),
         ));
     }
     let plan = compiled.plan.encode();
@@ -46,7 +48,9 @@ pub fn assemble(
 /// # Errors
 /// The profile cannot be compiled.
 pub fn filter(runtime: &Runtime, spec: &Spec) -> Result<Option<Filter>, Failure> {
-    let Some(seccomp) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(None) };
+    let Some(seccomp) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else {
+        return Ok(None);
+    };
     oci::filter(&runtime.filters, seccomp).map(Some).map_err(|e| resolve_failure(&e))
 }
 
@@ -60,7 +64,9 @@ pub fn supervisor_failure(what: &str, error: &SupervisorError) -> Failure {
     let class = match error {
         SupervisorError::Deadline => Class::DeadlineExceeded,
         SupervisorError::Step(_) | SupervisorError::Refused(_) => Class::Internal,
-        SupervisorError::Reach { .. } | SupervisorError::Version { .. } | SupervisorError::Lost => Class::Unavailable,
+        SupervisorError::Reach { .. } | SupervisorError::Version { .. } | SupervisorError::Lost => {
+            Class::Unavailable
+        }
     };
     Failure::new(class, format!("{what}: {}", chain(error)))
 }

@@ -5,14 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kernel::cgroup::Hierarchies;
-use launch::compile::{Cgroups, compile};
+use launch::compile::{Cgroups, Options, compile, compile_exec};
 use launch::gather;
-use launch::plan::Signals;
+use launch::plan::FdIndex;
 use launch::seccomp::{Arch, Context, KernelVersion, runtime_default};
 use oci_spec::runtime::Spec;
 
@@ -43,16 +42,17 @@ fn main() {
     let mut full = spec::base("exit");
     full["process"]["args"] = serde_json::json!(["/bin/busybox", "true"]);
     full["linux"]["seccomp"] = serde_json::Value::Null;
+    let spec = spec::parse(full);
     println!("{:<46} {:>9} {:>9} {:>9}", "microseconds", "p50", "p90", "min");
-    measure("no filter, no cgroup", directory.path(), &spec::parse(full.clone()), Cgroups::default(), None);
-    measure("cgroups", directory.path(), &spec::parse(full.clone()), cgroups.clone(), None);
+    measure("no filter, no cgroup", directory.path(), &spec, Cgroups::default(), None);
+    measure("cgroups", directory.path(), &spec, cgroups.clone(), None);
     let filter = default_filter();
     println!("filter: {} instructions", filter.program.len());
-    let steps = measure("cgroups and filter", directory.path(), &spec::parse(full), cgroups, Some(filter));
-    println!();
+    let steps = measure("cgroups and filter", directory.path(), &spec, cgroups.clone(), Some(filter.clone()));
     for (name, times) in steps {
         row(&format!("  {name}"), times);
     }
+    measure_exec(directory.path(), &spec, cgroups, filter);
     group.remove(Duration::from_secs(5)).expect("remove the cgroup");
 }
 
@@ -87,7 +87,6 @@ fn measure(
         options.rootfs = launch::compile::Rootfs::Overlay { lower: vec![image.lower.clone()], upper, work };
         options.cgroups = cgroups.clone();
         options.seccomp = seccomp.clone();
-        options.signals = Signals::Unblocked;
         let begin = Instant::now();
         let compiled = compile(spec, &options).expect("compile");
         compiling.push(micros(begin));
@@ -99,42 +98,78 @@ fn measure(
     row(&format!("{title}: compile"), compiling);
     row(&format!("{title}: gather"), gathering);
 
-    // The rest happens in the supervisor's place; its results come back through a pipe.
+    let mut steps = enclosed(move |room| {
+        let mut times = Vec::new();
+        for (round, ready) in prepared.into_iter().enumerate() {
+            let begin = Instant::now();
+            let running = room.start(&ready).expect("start");
+            let total = micros(begin);
+            if round >= WARM_UP {
+                times.push(("total".to_owned(), total));
+                times.extend(running.steps.iter().map(|step| (step.name.clone(), step.nanos / 1000)));
+            }
+            running.finish();
+        }
+        times
+    });
+    row(&format!("{title}: clone to running"), steps.remove("total").expect("totals"));
+    steps
+}
+
+/// Execs into one running container, confined like it.
+fn measure_exec(directory: &Path, spec: &Spec, cgroups: Cgroups, filter: launch::plan::Filter) {
+    let image = harness::Image::new(&directory.join("exec"));
+    let sleeper = spec::parse(spec::base("sleep 1000"));
+    let container = harness::Ready::new(&sleeper, &image.options(), Vec::new());
+    let options = Options { cgroups, seccomp: Some(filter), given: 1, ..Options::default() };
+    let process = spec.process().as_ref().expect("a process");
+    let compiled = compile_exec(spec, process, FdIndex(0), &options).expect("compile");
+    let gathered = gather(&compiled.needs).expect("gather");
+    let mut times = enclosed(move |room| {
+        let container = room.start(&container).expect("start");
+        let mut ready = harness::Ready { plan: compiled.plan, fds: gathered };
+        ready.fds.insert(0, container.pidfd.try_clone().expect("a copy"));
+        let mut times = Vec::new();
+        for round in 0..ROUNDS + WARM_UP {
+            let begin = Instant::now();
+            let running = room.start(&ready).expect("start");
+            let started = micros(begin);
+            running.finish();
+            if round >= WARM_UP {
+                times.push(("running".to_owned(), started));
+                times.push(("ended".to_owned(), micros(begin)));
+            }
+        }
+        container.kill();
+        times
+    });
+    row("exec: clone to running", times.remove("running").expect("times"));
+    row("exec: clone to ended", times.remove("ended").expect("times"));
+}
+
+/// Runs `f` in the supervisor's place, a process that has left the host behind. Its results, named times, come back
+/// through a pipe.
+fn enclosed(f: impl FnOnce(&harness::Room) -> Vec<(String, u64)>) -> BTreeMap<String, Vec<u64>> {
     let (read, write) = harness::pipe();
     // SAFETY: this process has one thread.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         drop(read);
-        let room = harness::Room::enter();
-        let mut lines = Vec::new();
-        for (round, ready) in prepared.into_iter().enumerate() {
-            let begin = Instant::now();
-            let running = room.start(&ready).expect("start");
-            let total = micros(begin);
-            let steps = running.steps.clone();
-            running.finish();
-            if round >= WARM_UP {
-                lines.push(format!("total\t{total}"));
-                lines
-                    .extend(outcome.steps.iter().map(|step| format!("{}\t{}", step.name, step.nanos / 1000)));
-            }
-        }
-        std::io::Write::write_all(&mut File::from(write), lines.join("\n").as_bytes()).expect("write");
+        let times = f(&harness::Room::enter());
+        serde_json::to_writer(File::from(write), &times).expect("write");
         // SAFETY: ends the process without the parent's exit handlers.
         unsafe { libc::_exit(0) };
     }
     drop(write);
-    drop(prepared);
-    let mut text = String::new();
-    File::from(read).read_to_string(&mut text).expect("read");
+    drop(f);
+    let text = std::io::read_to_string(File::from(read)).expect("read");
     assert_eq!(harness::wait(pid), harness::Ended::Code(0));
-    let mut steps = BTreeMap::<String, Vec<u64>>::new();
-    for line in text.lines() {
-        let (name, time) = line.split_once('\t').expect("name and time");
-        steps.entry(name.to_owned()).or_default().push(time.parse().expect("a number"));
+    let times: Vec<(String, u64)> = serde_json::from_str(&text).expect("times");
+    let mut named = BTreeMap::<String, Vec<u64>>::new();
+    for (name, time) in times {
+        named.entry(name).or_default().push(time);
     }
-    row(&format!("{title}: clone to running"), steps.remove("total").expect("totals"));
-    steps
+    named
 }
 
 fn micros(since: Instant) -> u64 {

@@ -15,7 +15,9 @@ use crate::id;
 use crate::image::Image;
 use crate::launching::resolve_failure;
 use crate::oci::{self, ContainerInput};
-use crate::record::{ContainerRecord, ContainerStage, ImageSnapshot, SandboxRecord, SandboxStage, User, VERSION};
+use crate::record::{
+    ContainerRecord, ContainerStage, ImageSnapshot, SandboxRecord, SandboxStage, User, VERSION,
+};
 use crate::runtime::Runtime;
 use crate::sandbox::CreateContainer;
 use crate::sandbox::worker::{Container, Worker};
@@ -35,7 +37,11 @@ impl Worker {
             Failure::new(Class::InvalidArgument, "create container: the metadata has no name")
         })?;
         let twin = self.containers.values().find(|c| {
-            c.record.config.metadata.as_ref().is_some_and(|m| m.name == metadata.name && m.attempt == metadata.attempt)
+            c.record
+                .config
+                .metadata
+                .as_ref()
+                .is_some_and(|m| m.name == metadata.name && m.attempt == metadata.attempt)
         });
         if let Some(twin) = twin {
             let (id, created) = (twin.record.id.clone(), twin.record.stage == ContainerStage::Created);
@@ -45,7 +51,10 @@ impl Worker {
             if !created {
                 return Err(Failure::new(
                     Class::AlreadyExists,
-                    format!("create container {:?} attempt {}: container {id} has the name", metadata.name, metadata.attempt),
+                    format!(
+                        "create container {:?} attempt {}: container {id} has the name",
+                        metadata.name, metadata.attempt
+                    ),
                 ));
             }
             self.erase_container(&id).await?;
@@ -140,8 +149,12 @@ fn make_held(
         };
         oci::resolve(&input).map_err(|e| resolve_failure(&e))
     })?;
-    record.user = User { uid: resolved.user.uid, gid: resolved.user.gid, groups: resolved.user.groups.clone() };
-    runtime.records.put_spec(&record.id, &resolved.spec).map_err(|e| Failure::because(Class::Internal, &e))?;
+    record.user =
+        User { uid: resolved.user.uid, gid: resolved.user.gid, groups: resolved.user.groups.clone() };
+    runtime
+        .records
+        .put_spec(&record.id, &resolved.spec)
+        .map_err(|e| Failure::because(Class::Internal, &e))?;
     failpoint::hit("container.create.spec");
     record.stage = ContainerStage::Created;
     put(runtime, &record)?;
@@ -160,10 +173,9 @@ fn find_image(runtime: &Runtime, config: &ContainerConfig) -> Result<std::sync::
     if named.is_empty() {
         return Err(Failure::new(Class::InvalidArgument, "create container: the config names no image"));
     }
-    runtime
-        .images
-        .status(named)
-        .ok_or_else(|| Failure::new(Class::NotFound, format!("find image {named:?}: not found; pull it first")))
+    runtime.images.status(named).ok_or_else(|| {
+        Failure::new(Class::NotFound, format!("find image {named:?}: not found; pull it first"))
+    })
 }
 
 /// What must be told of the image after it is gone.
@@ -201,7 +213,10 @@ fn make_layer(runtime: &Runtime, id: &str) -> Result<(), Failure> {
     for part in ["upper", "work"] {
         let path = dir.join(part);
         fs::create_dir_all(&path).map_err(|e| {
-            Failure::because(Class::Internal, &std::io::Error::new(e.kind(), format!("make directory {}: {e}", path.display())))
+            Failure::because(
+                Class::Internal,
+                &std::io::Error::new(e.kind(), format!("make directory {}: {e}", path.display())),
+            )
         })?;
     }
     Ok(())

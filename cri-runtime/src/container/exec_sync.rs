@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::process::Pidfd;
-use launch::plan::FdIndex;
-use launch::protocol::Stdio;
 use launch::Options;
 use launch::compile::Cgroups;
+use launch::plan::FdIndex;
+use launch::protocol::Stdio;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
@@ -68,7 +68,8 @@ pub async fn exec_sync(
     // From here on the group of this exec exists; it goes away whatever happens, also if the caller does.
     let group = Group { runtime: runtime.clone(), container: container.clone(), id };
     let pipe = |fd: OwnedFd| {
-        pipe::Receiver::from_owned_fd(fd).map_err(|e| Failure::new(Class::Internal, format!("{what}: read output: {e}")))
+        pipe::Receiver::from_owned_fd(fd)
+            .map_err(|e| Failure::new(Class::Internal, format!("{what}: read output: {e}")))
     };
     let (mut stdout, mut stderr) = (pipe(prepared.stdout)?, pipe(prepared.stderr)?);
     let (_started, exit) = match runtime.supervisor.exec(prepared.start).await {
@@ -113,7 +114,10 @@ pub async fn exec_sync(
 }
 
 fn not_running(container: &ContainerRecord) -> Failure {
-    Failure::new(Class::FailedPrecondition, format!("execute in container {}: it is not running", container.id))
+    Failure::new(
+        Class::FailedPrecondition,
+        format!("execute in container {}: it is not running", container.id),
+    )
 }
 
 fn still_runs(runtime: &Runtime, container: &ContainerRecord) -> bool {
@@ -123,7 +127,9 @@ fn still_runs(runtime: &Runtime, container: &ContainerRecord) -> bool {
 
 /// The first process of the container, by descriptor.
 fn target(container: &ContainerRecord) -> Result<Pidfd, Failure> {
-    let ContainerStage::Started { process, .. } = &container.stage else { return Err(not_running(container)) };
+    let ContainerStage::Started { process, .. } = &container.stage else {
+        return Err(not_running(container));
+    };
     let pidfd = Pidfd::open(process.pid).map_err(|_| not_running(container))?;
     // Looked at after the opening: the pid may be somebody else's by now.
     match kernel::process::start_time(process.pid) {
@@ -165,7 +171,8 @@ fn prepare(
         let (stderr, err) = io::pipe()?;
         Ok((OwnedFd::from(stdout), OwnedFd::from(stderr), vec![null.into(), out.into(), err.into()]))
     };
-    let (stdout, stderr, passed) = streams().map_err(|e| Failure::new(Class::Internal, format!("make pipes: {e}")))?;
+    let (stdout, stderr, passed) =
+        streams().map_err(|e| Failure::new(Class::Internal, format!("make pipes: {e}")))?;
     let start = launching::assemble(id, compiled, vec![target.into()], Stdio::Passed, passed, false)?;
     Ok(Prepared { start, stdout, stderr })
 }

@@ -13,9 +13,9 @@ use crate::sandbox::worker::Worker;
 
 /// Log agents that are not root read it by their group (L-06).
 const MODE: u32 = 0o640;
-/// `O_WRONLY|O_CREAT|O_APPEND|O_NOFOLLOW`: appended to, and never somebody else's file behind a link. `O_NONBLOCK`
+/// `O_RDWR|O_CREAT|O_APPEND|O_NOFOLLOW`: appended to (and read once, to see a torn last line), and never somebody else's file behind a link. `O_NONBLOCK`
 /// keeps a FIFO that was put there from blocking the open.
-const FLAGS: i32 = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+const FLAGS: i32 = libc::O_RDWR | libc::O_CREAT | libc::O_APPEND | libc::O_NOFOLLOW | libc::O_NONBLOCK;
 
 /// Opens the log of a container for appending; `None` if its output is discarded.
 ///

@@ -62,7 +62,7 @@ pub(crate) fn erase(runtime: &Runtime, id: &str) -> Result<(), Failure> {
     })?;
     failpoint::hit("container.remove.layer");
     runtime.records.remove_spec(id).map_err(|e| internal(&e))?;
-    runtime.images.release(id);
+    runtime.images.release(id).map_err(|e| internal(&e))?;
     runtime.records.remove::<ContainerRecord>(id).map_err(|e| internal(&e))?;
     failpoint::hit("container.remove.removed");
     let trash = runtime.trash.clone();

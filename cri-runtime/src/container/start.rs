@@ -3,10 +3,10 @@
 use std::os::fd::OwnedFd;
 
 use kernel::failpoint;
-use launch::plan::FdIndex;
-use launch::protocol::Stdio;
 use launch::Options;
 use launch::compile::{Cgroups, Rootfs};
+use launch::plan::FdIndex;
+use launch::protocol::Stdio;
 use oci_spec::runtime::Spec;
 
 use super::create;
@@ -59,8 +59,9 @@ impl Worker {
         failpoint::hit("container.start.prepared");
         let began = clock::now();
         let started = self.runtime.supervisor.start(prepared.start).await;
-        let started = started
-            .map_err(|e| Launch::Failed(launching::supervisor_failure(&format!("start container {name:?}"), &e)))?;
+        let started = started.map_err(|e| {
+            Launch::Failed(launching::supervisor_failure(&format!("start container {name:?}"), &e))
+        })?;
         launching::record_steps(&self.recorder, name, began, &started.steps);
         failpoint::hit("container.start.started");
 
@@ -164,7 +165,8 @@ fn plan(
         environment: Some(oci::environment(&record.config, spec)),
         ..Options::default()
     };
-    let compiled = launch::compile(spec, &options).map_err(|e| Failure::because(Class::InvalidArgument, &e))?;
+    let compiled =
+        launch::compile(spec, &options).map_err(|e| Failure::because(Class::InvalidArgument, &e))?;
     let stdio = Stdio::Logged {
         log: log.is_some(),
         max_line: runtime.config.max_log_line,

@@ -49,7 +49,8 @@ impl Worker {
                 // Its pid namespace dies with it, even if the group cannot be read.
                 let _ = process.send_signal(super::signal::SIGKILL);
             }
-            let group = runtime.cgroups.group(group.as_ref()).map_err(|e| Failure::because(Class::Internal, &e))?;
+            let group =
+                runtime.cgroups.group(group.as_ref()).map_err(|e| Failure::because(Class::Internal, &e))?;
             group.kill(TEARDOWN_DEADLINE).map_err(|e| Failure::because(Class::Internal, &e))
         });
         if let Err(failure) = killed.await {

@@ -59,9 +59,9 @@ pub enum ManifestError {
 #[derive(Debug)]
 pub enum Document {
     /// A choice of manifests.
-    Index(ImageIndex),
+    Index(Box<ImageIndex>),
     /// One image.
-    Manifest(ImageManifest),
+    Manifest(Box<ImageManifest>),
 }
 
 /// The fields by which documents are told apart: the registry's `Content-Type` is only a hint, and both kinds may
@@ -85,12 +85,14 @@ impl Document {
             return Err(ManifestError::SchemaOne);
         }
         match (probe.manifests.is_some(), probe.layers.is_some()) {
-            (true, false) => serde_json::from_slice(content).map(Self::Index).map_err(parse("image index")),
+            (true, false) => {
+                serde_json::from_slice(content).map(Box::new).map(Self::Index).map_err(parse("image index"))
+            }
             (false, true) => {
                 let manifest: ImageManifest =
                     serde_json::from_slice(content).map_err(parse("image manifest"))?;
                 check(&manifest)?;
-                Ok(Self::Manifest(manifest))
+                Ok(Self::Manifest(Box::new(manifest)))
             }
             // A document that is both at once may mean one thing to us and another to whoever scanned it.
             _ => Err(ManifestError::Kind(probe.media_type.unwrap_or_default())),

@@ -181,7 +181,10 @@ impl Images {
 
     /// Removes the image that `text` means, with all its names; one that is not there is removed already. Data that
     /// somebody holds stays until released. Runs to its end even if the caller goes away.
-    pub fn remove(&self, text: &str) -> impl Future<Output = Result<(), RemoveError>> + Send + 'static + use<> {
+    pub fn remove(
+        &self,
+        text: &str,
+    ) -> impl Future<Output = Result<(), RemoveError>> + Send + 'static + use<> {
         let (store, text) = (Arc::clone(&self.store), text.to_owned());
         on_blocking_thread(self.config.root.clone(), move || store.remove(&text))
     }

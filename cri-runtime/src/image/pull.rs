@@ -130,13 +130,16 @@ pub type PullResult = Result<Arc<Image>, Arc<PullError>>;
 
 /// A resolved image: its own manifest, and all documents on the way to it.
 struct Resolved {
-    manifest: ImageManifest,
+    manifest: Box<ImageManifest>,
     documents: Vec<FetchedManifest>,
 }
 
 impl Images {
     /// Pulls an image. The work goes on if the caller goes away.
-    pub fn pull(self: &Arc<Self>, request: PullRequest) -> impl Future<Output = PullResult> + Send + 'static + use<> {
+    pub fn pull(
+        self: &Arc<Self>,
+        request: PullRequest,
+    ) -> impl Future<Output = PullResult> + Send + 'static + use<> {
         self.pull_with_progress(request).1
     }
 

@@ -11,5 +11,5 @@ pub(super) fn rlimits(defaults: &Defaults) -> Vec<PosixRlimit> {
         .soft(defaults.open_files)
         .hard(defaults.open_files)
         .build();
-    limit.into_iter().collect()
+    vec![limit.expect("every field of the builder has a value")]
 }

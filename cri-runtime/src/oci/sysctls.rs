@@ -8,7 +8,7 @@ use super::namespaces::Modes;
 use super::{Defaults, ResolveError};
 
 /// Parameters of the IPC namespace (`ipc/ipc_sysctl.c`); those below `fs.mqueue.` too.
-const IPC: [&str; 11] = [
+const IPC: [&str; 12] = [
     "kernel.auto_msgmni",
     "kernel.msg_next_id",
     "kernel.msgmax",
@@ -20,8 +20,8 @@ const IPC: [&str; 11] = [
     "kernel.shm_rmid_forced",
     "kernel.shmall",
     "kernel.shmmax",
+    "kernel.shmmni",
 ];
-const SHMMNI: &str = "kernel.shmmni";
 
 /// All parameters of a pod: the defaults and its own.
 ///
@@ -82,7 +82,7 @@ fn dotted(name: &str) -> Result<String, ResolveError> {
 }
 
 fn check(name: &str, modes: &Modes) -> Result<(), &'static str> {
-    let ipc = IPC.contains(&name) || name == SHMMNI || name.starts_with("fs.mqueue.");
+    let ipc = IPC.contains(&name) || name.starts_with("fs.mqueue.");
     if name.starts_with("net.") {
         match modes.network {
             NamespaceMode::Node => Err("the pod is in the network namespace of the host"),
@@ -97,3 +97,6 @@ fn check(name: &str, modes: &Modes) -> Result<(), &'static str> {
         Err("not a parameter of a namespace, so it would change the host")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,7 +230,11 @@ impl Records {
     pub fn open(root: PathBuf) -> Result<Self, RecordError> {
         for folder in [SandboxRecord::KIND, ContainerRecord::KIND, "specs", "quarantine"] {
             let path = root.join(folder);
-            fs::create_dir_all(&path).map_err(|source| RecordError { operation: "make folder of", path, source })?;
+            fs::create_dir_all(&path).map_err(|source| RecordError {
+                operation: "make folder of",
+                path,
+                source,
+            })?;
         }
         Ok(Self { root })
     }
@@ -288,7 +292,10 @@ impl Records {
             return Err(io::Error::other(format!("it says it is the record of {:?}", record.id())));
         }
         if record.version() > VERSION {
-            return Err(io::Error::other(format!("it is of version {}, newer than {VERSION}", record.version())));
+            return Err(io::Error::other(format!(
+                "it is of version {}, newer than {VERSION}",
+                record.version()
+            )));
         }
         Ok(record)
     }
@@ -307,7 +314,11 @@ impl Records {
     /// # Errors
     /// The file cannot be written.
     pub fn put_spec(&self, id: &str, spec: &oci_spec::runtime::Spec) -> Result<(), RecordError> {
-        let fail = |source| RecordError { operation: "write spec in", path: self.root.join("specs").join(id), source };
+        let fail = |source| RecordError {
+            operation: "write spec in",
+            path: self.root.join("specs").join(id),
+            source,
+        };
         let text = serde_json::to_vec(spec).map_err(|e| fail(e.into()))?;
         file::write_atomic(&self.root.join("specs"), id, &text, Durable::No).map_err(fail)
     }

@@ -10,7 +10,9 @@ pub(super) fn serialize<M: Message, S: Serializer>(message: &M, serializer: S) -
     serializer.serialize_str(&STANDARD.encode(message.encode_to_vec()))
 }
 
-pub(super) fn deserialize<'de, M: Message + Default, D: Deserializer<'de>>(deserializer: D) -> Result<M, D::Error> {
+pub(super) fn deserialize<'de, M: Message + Default, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<M, D::Error> {
     let text = String::deserialize(deserializer)?;
     let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
     M::decode(bytes.as_slice()).map_err(D::Error::custom)

@@ -50,7 +50,8 @@ pub enum RecoveryError {
 pub fn recover(runtime: &Arc<Runtime>, known: Vec<Known>) -> Result<(), RecoveryError> {
     let exits = runtime.config.exits();
     let mut evidence = Evidence::default();
-    let on_file = exit_records(&exits).map_err(|source| RecoveryError::Exits { path: exits.clone(), source })?;
+    let on_file =
+        exit_records(&exits).map_err(|source| RecoveryError::Exits { path: exits.clone(), source })?;
     evidence.exits.extend(on_file.into_iter().map(|exit| (exit.id.clone(), exit)));
     for known in known {
         match &known.process.exit {
@@ -126,7 +127,9 @@ fn recover_sandbox(
         match recover_container(runtime, container, evidence) {
             Ok(Some(container)) => recovered.containers.push(container),
             Ok(None) => {}
-            Err(failure) => tracing::error!(container = %id, error = %failure, "container cannot be recovered"),
+            Err(failure) => {
+                tracing::error!(container = %id, error = %failure, "container cannot be recovered")
+            }
         }
     }
     sandbox::adopt(runtime, recovered);
@@ -154,7 +157,10 @@ fn recover_container(
     }
     if let Some(known) = known {
         record.stage = ContainerStage::Started {
-            process: crate::record::ProcessId { pid: known.process.pid, start_time: known.process.start_time },
+            process: crate::record::ProcessId {
+                pid: known.process.pid,
+                start_time: known.process.start_time,
+            },
             started_at: known.process.started_at,
         };
         container::store(runtime, &record)?;

@@ -34,8 +34,12 @@ pub(super) fn sweep(runtime: &Runtime, strangers: impl Iterator<Item = Known>) {
     if let Err(error) = runtime.records.sweep_specs(|id| ids.contains(id)) {
         tracing::warn!(error = %chain(&error), "specs of containers that are gone stay");
     }
-    runtime.images.rebuild_holds(containers.iter().map(|c| (c.id.clone(), c.image.id.clone())));
-    let valid: Vec<String> = pods.iter().cloned().collect();
+    if let Err(error) =
+        runtime.images.rebuild_holds(containers.iter().map(|c| (c.id.clone(), c.image.id.clone())))
+    {
+        tracing::warn!(error = %chain(&error), "layers of images that are gone stay");
+    }
+    let valid: Vec<&str> = pods.iter().map(String::as_str).collect();
     if let Err(error) = runtime.network.gc(&valid) {
         tracing::warn!(error = %chain(&error), "network attachments of pods that are gone stay");
     }

@@ -69,7 +69,10 @@ mod tests {
             assert_eq!((pod.process("c1").as_str(), pod.own), ("/orlop/aa/c1", true));
         }
         for bad in ["/a/../../b", "kubepods.slice"] {
-            assert_eq!(PodCgroup::of(&config(bad), "aa", "/orlop").unwrap_err().class, Class::InvalidArgument);
+            assert_eq!(
+                PodCgroup::of(&config(bad), "aa", "/orlop").unwrap_err().class,
+                Class::InvalidArgument
+            );
         }
     }
 }

@@ -30,8 +30,8 @@ use tokio::sync::oneshot;
 use crate::error::Failure;
 
 pub(crate) use cgroup::PodCgroup;
-pub(crate) use run::{hostname, shares_ipc};
 pub use run::{RunRequest, run};
+pub(crate) use run::{hostname, shares_ipc};
 pub(crate) use shm::{path as shm_path, unmount as unmount_shm};
 pub(crate) use stop::{put as store, remove_group, undo};
 pub use worker::{Recovered, adopt};

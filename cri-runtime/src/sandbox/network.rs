@@ -8,8 +8,10 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use cni_plugins::invoke::{Attached, Attachment, PortMapping, Protocol};
-use cri_api::v1::{NamespaceMode, PodSandboxConfig, Protocol as CriProtocol};
+use cni_plugins::error::Code;
+use cni_plugins::invoke::capabilities::{Capabilities, PortMapping};
+use cni_plugins::invoke::{Attached, Attachment, NetworkError, pod_arguments};
+use cri_api::v1::{NamespaceMode, PodSandboxConfig, Protocol};
 use kernel::namespace::{self, Kind};
 
 use crate::error::{Class, Failure};
@@ -18,6 +20,8 @@ use crate::runtime::Runtime;
 
 /// Where network namespaces are pinned.
 const PINS: &str = "/run/netns";
+/// Name of a pod's interface; the kubelet and every dashboard expect this one.
+const INTERFACE: &str = "eth0";
 
 /// Whether the pod uses the host's network.
 pub(super) fn is_host(config: &PodSandboxConfig) -> bool {
@@ -52,10 +56,10 @@ pub(super) fn find(pin: Option<&Path>, holder: Option<&ProcessId>) -> Option<Own
 }
 
 /// The path by which plugins reach the namespace.
-fn path(namespace: &OwnedFd, pin: Option<&Path>) -> PathBuf {
+fn path(namespace: &OwnedFd, pin: Option<&Path>) -> String {
     pin.map_or_else(
-        || PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd())),
-        Path::to_owned,
+        || format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd()),
+        |pin| pin.display().to_string(),
     )
 }
 
@@ -67,29 +71,17 @@ pub(super) fn attach(
     namespace: &OwnedFd,
     pin: Option<&Path>,
 ) -> Result<Attached, Failure> {
-    let attachment = Attachment {
-        container_id: id.to_owned(),
-        netns: namespace.as_fd(),
-        netns_path: path(namespace, pin),
-        ifname: "eth0".to_owned(),
-        arguments: arguments(id, config),
-        port_mappings: port_mappings(config)?,
-    };
-    runtime.network.add(&attachment).map_err(|e| Failure::because(Class::Internal, &e))
-}
-
-/// What plugins are told of the pod; the keys are those every runtime uses (O-03).
-fn arguments(id: &str, config: &PodSandboxConfig) -> Vec<(String, String)> {
     let metadata = config.metadata.clone().unwrap_or_default();
-    [
-        ("IgnoreUnknown", "1".to_owned()),
-        ("K8S_POD_NAMESPACE", metadata.namespace),
-        ("K8S_POD_NAME", metadata.name),
-        ("K8S_POD_INFRA_CONTAINER_ID", id.to_owned()),
-        ("K8S_POD_UID", metadata.uid),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    let path = path(namespace, pin);
+    let attachment = Attachment {
+        container_id: id,
+        netns: namespace.as_fd(),
+        netns_path: &path,
+        ifname: INTERFACE,
+        arguments: pod_arguments(&metadata.namespace, &metadata.name, &metadata.uid, id),
+        capabilities: Capabilities { port_mappings: port_mappings(config)?, ..Capabilities::default() },
+    };
+    runtime.network.add(&attachment).map_err(|e| network_failure(&e))
 }
 
 /// The mappings that ask for a port of the host; a host port of 0 asks for none (F-05).
@@ -103,19 +95,24 @@ fn port_mappings(config: &PodSandboxConfig) -> Result<Vec<PortMapping>, Failure>
             };
             let host_ip = match mapping.host_ip.as_str() {
                 "" => None,
-                ip => Some(ip.parse::<IpAddr>().map_err(|_| refuse(&format!("host IP {ip:?} is no address")))?),
+                ip => {
+                    Some(ip.parse::<IpAddr>().map_err(|_| refuse(&format!("host IP {ip:?} is no address")))?)
+                }
             };
             Ok(PortMapping {
                 host_port: u16::try_from(mapping.host_port).map_err(|_| refuse("it is above 65535"))?,
                 container_port: u16::try_from(mapping.container_port)
                     .ok()
                     .filter(|port| *port > 0)
-                    .ok_or_else(|| refuse(&format!("container port {} is not 1 to 65535", mapping.container_port)))?,
+                    .ok_or_else(|| {
+                        refuse(&format!("container port {} is not 1 to 65535", mapping.container_port))
+                    })?,
                 protocol: match mapping.protocol() {
-                    CriProtocol::Tcp => Protocol::Tcp,
-                    CriProtocol::Udp => Protocol::Udp,
-                    CriProtocol::Sctp => Protocol::Sctp,
-                },
+                    Protocol::Tcp => "tcp",
+                    Protocol::Udp => "udp",
+                    Protocol::Sctp => "sctp",
+                }
+                .to_owned(),
                 host_ip,
             })
         })
@@ -129,8 +126,19 @@ pub(super) fn detach(
     namespace: Option<&OwnedFd>,
     pin: Option<&Path>,
 ) -> Result<(), Failure> {
-    let netns = namespace.map(|namespace| (namespace.as_fd(), path(namespace, pin)));
-    runtime.network.del(id, netns).map_err(|e| Failure::because(Class::Internal, &e))
+    let path = namespace.map(|namespace| path(namespace, pin));
+    let netns = namespace.zip(path.as_deref()).map(|(namespace, path)| (namespace.as_fd(), path));
+    runtime.network.del(id, netns).map_err(|e| network_failure(&e))
+}
+
+/// What a plugin says by its code. One that asks to try again later has run out of something: addresses, mostly.
+fn network_failure(error: &NetworkError) -> Failure {
+    let class = match error.plugin().map(|plugin| plugin.source.code) {
+        Some(Code::TRY_AGAIN) => Class::ResourceExhausted,
+        Some(Code::HOST_PORT_TAKEN) => Class::FailedPrecondition,
+        _ => Class::Internal,
+    };
+    Failure::because(class, error)
 }
 
 #[cfg(test)]
@@ -146,7 +154,8 @@ mod tests {
             host_ip: host_ip.to_owned(),
         };
         let config = |mappings| PodSandboxConfig { port_mappings: mappings, ..Default::default() };
-        let mapped = port_mappings(&config(vec![mapping(0, 80, ""), mapping(8080, 80, "127.0.0.1")])).unwrap();
+        let mapped =
+            port_mappings(&config(vec![mapping(0, 80, ""), mapping(8080, 80, "127.0.0.1")])).unwrap();
         assert_eq!(mapped.len(), 1);
         assert_eq!((mapped[0].host_port, mapped[0].container_port), (8080, 80));
         for bad in [mapping(70000, 80, ""), mapping(80, 0, ""), mapping(80, 80, "nowhere")] {

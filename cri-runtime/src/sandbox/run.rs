@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use cni_plugins::invoke::Attached;
 use cri_api::v1::{NamespaceMode, PodSandboxConfig};
-use launch::plan::{FdIndex, Signals};
-use launch::protocol::Stdio;
 use launch::Options;
 use launch::compile::{Cgroups, GivenNamespace, Rootfs};
+use launch::plan::{FdIndex, Signals};
+use launch::protocol::Stdio;
 use oci_spec::runtime::LinuxNamespaceType;
 
 use super::cgroup::PodCgroup;
@@ -85,7 +85,11 @@ async fn attempt(
     runtime.creations.end(&key);
 }
 
-async fn claim_and_make(runtime: &Arc<Runtime>, record: SandboxRecord, key: &PodKey) -> Result<String, Failure> {
+async fn claim_and_make(
+    runtime: &Arc<Runtime>,
+    record: SandboxRecord,
+    key: &PodKey,
+) -> Result<String, Failure> {
     if let Claim::Taken { id } = runtime.index.claim(key, &record.id) {
         return match runtime.index.pod(&id) {
             Ok(pod) if pod.stage == SandboxStage::Ready && pod.request == record.request => Ok(id),
@@ -270,8 +274,9 @@ fn prepare(
     if !host {
         let pin = record.netns.as_deref();
         let namespace = recorder.stage("make network namespace", "", || {
-            network::create(pin)
-                .map_err(|e| Failure::new(Class::Internal, format!("make network namespace of pod {id}: {e}")))
+            network::create(pin).map_err(|e| {
+                Failure::new(Class::Internal, format!("make network namespace of pod {id}: {e}"))
+            })
         })?;
         kernel::failpoint::hit("sandbox.run.netns");
         let attached = attach(runtime, recorder, &record, &namespace, pin)?;
@@ -308,9 +313,8 @@ fn attach(
     pin: Option<&Path>,
 ) -> Result<Attached, Failure> {
     let at = clock::now();
-    let attached = recorder.stage("network add", "", || {
-        network::attach(runtime, &record.id, &record.config, namespace, pin)
-    })?;
+    let attached = recorder
+        .stage("network add", "", || network::attach(runtime, &record.id, &record.config, namespace, pin))?;
     recorder.steps("", at, attached.stages.iter().cloned());
     Ok(attached)
 }
@@ -337,7 +341,8 @@ fn plan(
     let spec = oci::sandbox_spec(&input).map_err(|e| launching::resolve_failure(&e))?;
     let fail = |what: &str, e: &std::io::Error| Failure::new(Class::Internal, format!("{what}: {e}"));
     let program = runtime.config.program("pause");
-    let program = std::fs::File::open(&program).map_err(|e| fail(&format!("open {}", program.display()), &e))?;
+    let program =
+        std::fs::File::open(&program).map_err(|e| fail(&format!("open {}", program.display()), &e))?;
     let mut given = vec![OwnedFd::from(program)];
     let mut namespaces = Vec::new();
     if let Some(netns) = netns {
@@ -355,6 +360,7 @@ fn plan(
         signals: Signals::Blocked,
         ..Options::default()
     };
-    let compiled = launch::compile(&spec, &options).map_err(|e| Failure::because(Class::InvalidArgument, &e))?;
+    let compiled =
+        launch::compile(&spec, &options).map_err(|e| Failure::because(Class::InvalidArgument, &e))?;
     launching::assemble(&record.id, compiled, given, Stdio::Null, Vec::new(), true)
 }

@@ -85,7 +85,11 @@ impl Worker {
             self.containers.values().filter(|c| c.is_running()).map(|c| c.record.id.as_str()).collect();
         let failure = Err(Failure::new(
             Class::DeadlineExceeded,
-            format!("stop pod sandbox {}: killed containers do not end: {}", self.record.id, stuck.join(", ")),
+            format!(
+                "stop pod sandbox {}: killed containers do not end: {}",
+                self.record.id,
+                stuck.join(", ")
+            ),
         ));
         answer(std::mem::take(&mut ending.stop_replies), &failure);
         answer(std::mem::take(&mut ending.remove_replies), &failure);
@@ -261,7 +265,9 @@ fn end(pause: &Pidfd, id: &str) -> Result<(), Failure> {
             Class::DeadlineExceeded,
             format!("stop pod sandbox {id}: its holder does not end"),
         )),
-        Err(error) => Err(Failure::new(Class::Internal, format!("wait for holder of pod sandbox {id}: {error}"))),
+        Err(error) => {
+            Err(Failure::new(Class::Internal, format!("wait for holder of pod sandbox {id}: {error}")))
+        }
     }
 }
 

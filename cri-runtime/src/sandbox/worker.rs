@@ -142,7 +142,8 @@ impl Worker {
     ) -> Result<T, Failure> {
         let runtime = self.runtime.clone();
         let joined = tokio::task::spawn_blocking(move || work(&runtime)).await;
-        joined.unwrap_or_else(|error| Err(Failure::new(Class::Internal, format!("run blocking work: {error}"))))
+        joined
+            .unwrap_or_else(|error| Err(Failure::new(Class::Internal, format!("run blocking work: {error}"))))
     }
 
     /// Serves the inbox until the pod is gone.

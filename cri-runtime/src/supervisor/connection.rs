@@ -44,7 +44,8 @@ impl Wire {
     /// Receives the next message into `buffer`, which has [`MESSAGE_MAX`] bytes. Nothing is lost when it is dropped
     /// before it is ready.
     pub(super) async fn receive(&self, buffer: &mut [u8]) -> io::Result<(Reply, Vec<OwnedFd>)> {
-        let received = self.readiness.async_io(Interest::READABLE, || self.connection.receive(buffer)).await?;
+        let received =
+            self.readiness.async_io(Interest::READABLE, || self.connection.receive(buffer)).await?;
         let received = received.ok_or(io::ErrorKind::UnexpectedEof)?;
         let reply = postcard::from_bytes(&buffer[..received.length]).map_err(io::Error::other)?;
         Ok((reply, received.descriptors))
@@ -185,7 +186,8 @@ impl Awaited {
             // A message the socket will never take concerns this start alone.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput || error.raw_os_error() == Some(90) => {
                 if let Some(reply) = self.starts.remove(&token) {
-                    let _ = reply.send(Err(SupervisorError::Reach { operation: "send start to", source: error }));
+                    let _ =
+                        reply.send(Err(SupervisorError::Reach { operation: "send start to", source: error }));
                 }
                 Ok(())
             }

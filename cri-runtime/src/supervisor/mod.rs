@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use launch::plan::Failure as StepFailure;
-use launch::protocol::{Exit, Process, StepTime, Stdio};
+use launch::protocol::{Exit, Process, Stdio, StepTime};
 use tokio::sync::{mpsc, oneshot};
 
 pub use spawn::{Programs, exit_records};
@@ -32,7 +32,9 @@ pub enum SupervisorError {
         source: std::io::Error,
     },
     /// It speaks another version.
-    #[error("speak to supervisor: it has protocol version {theirs}, this daemon {ours}; stop all pods and restart it")]
+    #[error(
+        "speak to supervisor: it has protocol version {theirs}, this daemon {ours}; stop all pods and restart it"
+    )]
     Version {
         /// The supervisor's.
         theirs: u32,

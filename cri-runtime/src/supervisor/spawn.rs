@@ -54,7 +54,9 @@ pub(super) async fn connect_or_spawn(programs: &Programs) -> Result<(Wire, Vec<K
 }
 
 fn spawn(programs: &Programs) -> io::Result<Connection> {
-    let named = |what: &str, path: &Path, e: io::Error| io::Error::new(e.kind(), format!("{what} {}: {e}", path.display()));
+    let named = |what: &str, path: &Path, e: io::Error| {
+        io::Error::new(e.kind(), format!("{what} {}: {e}", path.display()))
+    };
     // Another daemon of this state directory is excluded by the lock on it: a socket that is there is a dead one's.
     match fs::remove_file(&programs.socket) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(named("remove", &programs.socket, e)),
@@ -110,7 +112,9 @@ async fn greet(connection: Connection) -> Result<(Wire, Vec<Known>), SupervisorE
         let (welcome, _) = wire.receive(&mut buffer).await?;
         let processes = match welcome {
             Reply::Welcome { version, processes, .. } if version == VERSION => processes,
-            Reply::Welcome { version, .. } => return Ok(Err(SupervisorError::Version { theirs: version, ours: VERSION })),
+            Reply::Welcome { version, .. } => {
+                return Ok(Err(SupervisorError::Version { theirs: version, ours: VERSION }));
+            }
             other => return Err(io::Error::other(format!("it answered hello with {other:?}"))),
         };
         let mut known = Vec::with_capacity(processes as usize);
@@ -123,7 +127,9 @@ async fn greet(connection: Connection) -> Result<(Wire, Vec<Known>), SupervisorE
                     let stdin = descriptors.nth(2);
                     known.push(Known { process, pidfd, stdin });
                 }
-                (other, _) => return Err(io::Error::other(format!("it listed {other:?} among its processes"))),
+                (other, _) => {
+                    return Err(io::Error::other(format!("it listed {other:?} among its processes")));
+                }
             }
         }
         Ok(Ok(known))

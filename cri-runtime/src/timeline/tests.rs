@@ -1,7 +1,12 @@
 use super::*;
 
 fn subject(id: &str, name: &str) -> Subject {
-    Subject { sandbox: id.to_owned(), namespace: "default".to_owned(), name: name.to_owned(), uid: "u".to_owned() }
+    Subject {
+        sandbox: id.to_owned(),
+        namespace: "default".to_owned(),
+        name: name.to_owned(),
+        uid: "u".to_owned(),
+    }
 }
 
 #[test]

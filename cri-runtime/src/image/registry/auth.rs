@@ -128,10 +128,13 @@ fn registry_of(address: &str) -> String {
     }
 }
 
-/// Tokens by host, scope and credentials.
+/// Host, scope, and fingerprint of the credentials.
+type TokenKey = (String, String, Option<Digest>);
+
+/// Tokens, until they end.
 #[derive(Default)]
 pub struct Tokens {
-    known: Mutex<HashMap<(String, String, Option<Digest>), (HeaderValue, Instant)>>,
+    known: Mutex<HashMap<TokenKey, (HeaderValue, Instant)>>,
 }
 
 impl fmt::Debug for Tokens {

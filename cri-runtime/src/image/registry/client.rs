@@ -21,6 +21,8 @@ use super::tls::{TlsSettings, client_config};
 
 /// Body of a request.
 pub type Body = Full<Bytes>;
+/// How to trust (`None`: only plain http), and how long to dial.
+type ClientKey = (Option<TlsSettings>, Option<Duration>);
 type HttpClient = Client<HttpsConnector<Connector>, Body>;
 
 /// How long a server may think before the first byte of its answer.
@@ -33,7 +35,7 @@ const POOL_IDLE: Duration = Duration::from_secs(30);
 pub struct Registry {
     /// Directories searched for host configurations, in order.
     pub(super) directories: Vec<PathBuf>,
-    clients: Mutex<HashMap<(TlsSettings, Option<Duration>), HttpClient>>,
+    clients: Mutex<HashMap<ClientKey, HttpClient>>,
     pub(super) tokens: Tokens,
 }
 
@@ -63,15 +65,15 @@ impl Registry {
         Self { directories, clients: Mutex::default(), tokens: Tokens::default() }
     }
 
-    fn client(&self, endpoint: &Endpoint) -> Result<HttpClient, TransferError> {
-        let key = (endpoint.tls.clone(), endpoint.dial_timeout);
+    fn client(&self, endpoint: &Endpoint, is_secure: bool) -> Result<HttpClient, TransferError> {
+        // Plain http needs no authorities: reading the system's takes time and memory.
+        let key: ClientKey = (is_secure.then(|| endpoint.tls.clone()), endpoint.dial_timeout);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        // Plain http needs no authorities: reading them takes time and memory.
         let connector = Connector::new(endpoint.dial_timeout);
-        let config = client_config(&endpoint.tls)
+        let config = client_config(key.0.as_ref())
             .map_err(|error| TransferError::Connection(crate::error::chain(&error)))?;
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(config)
@@ -94,7 +96,8 @@ impl Registry {
     ) -> Result<Response<Incoming>, TransferError> {
         let agent = http::HeaderValue::from_static(concat!("orlop/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().insert(http::header::USER_AGENT, agent);
-        let answer = self.client(endpoint)?.request(request);
+        let is_secure = request.uri().scheme_str() == Some("https");
+        let answer = self.client(endpoint, is_secure)?.request(request);
         match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(TransferError::Connection(crate::error::chain(&error))),

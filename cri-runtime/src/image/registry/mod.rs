@@ -98,4 +98,3 @@ pub enum RegistryError {
     #[error("read registry credentials: {0}")]
     Credentials(&'static str),
 }
-

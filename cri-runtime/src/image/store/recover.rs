@@ -23,6 +23,9 @@ use crate::image::manifest::CONFIG_MAX;
 /// Largest record, bytes: implied directories of a layer can be many.
 const RECORD_MAX: u64 = 64 << 20;
 
+/// An image's record and its configuration.
+type Whole = (ImageRecord, Arc<[u8]>);
+
 impl Store {
     /// Opens the store in `root`, which is made if need be; names and ids of images that match `pinned` are reported
     /// as such.
@@ -86,10 +89,7 @@ impl Store {
         Ok(layers)
     }
 
-    fn read_images(
-        &self,
-        layers: &HashMap<Digest, LayerRecord>,
-    ) -> Result<Vec<(ImageRecord, Arc<[u8]>)>, StoreError> {
+    fn read_images(&self, layers: &HashMap<Digest, LayerRecord>) -> Result<Vec<Whole>, StoreError> {
         let directory = self.layout.images();
         let mut images = Vec::new();
         for (path, record) in self.records::<ImageRecord>(&directory)? {
@@ -150,7 +150,7 @@ impl Store {
     }
 
     /// Puts images into the index, each name with the one that got it last.
-    fn admit(&self, mut images: Vec<(ImageRecord, Arc<[u8]>)>) -> Result<(), StoreError> {
+    fn admit(&self, mut images: Vec<Whole>) -> Result<(), StoreError> {
         let mut newest: HashMap<String, u64> = HashMap::new();
         let every_name = images.iter().flat_map(|(record, _)| &record.names);
         for name in every_name {

@@ -145,7 +145,8 @@ async fn a_damaged_record_costs_its_image_and_nothing_else() {
         return;
     }
     let mut node = Node::new();
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
         ("truncated", |bytes| bytes.truncate(bytes.len() / 2)),
         ("empty", Vec::clear),
         ("zeroed", |bytes| bytes.fill(0)),

@@ -15,7 +15,7 @@ async fn an_image_answers_to_every_form_of_its_name() {
     assert_eq!(pulled.id, content.config.digest.as_str());
     assert_eq!(pulled.repo_tags, [node.name("app/web:v1")]);
     let by_digest = node.name(&format!("app/web@{}", content.manifest.digest));
-    assert_eq!(pulled.repo_digests, [by_digest.clone()]);
+    assert_eq!(pulled.repo_digests, std::slice::from_ref(&by_digest));
     assert_eq!(pulled.user, ImageUser { uid: Some(1000), username: String::new() });
     assert!(pulled.size > 0);
     assert_eq!(visible(&pulled, "etc/release").as_deref(), Some("one"));

@@ -125,10 +125,10 @@ async fn every_kind_of_credentials_opens_its_door_and_no_other() {
         let bad = credentials(|fields| (fields.username, fields.password) = ("u", "wr0ng"));
         for refused in [None, bad].into_iter().filter(|_| !is_open) {
             let error = pull(refused).await.unwrap_err().message();
-            assert!(
-                error.contains("access denied (HTTP 401)") && !error.contains("wr0ng"),
-                "{auth:?}: {error}"
-            );
+            // A registry that takes only its own tokens has no token server to say no.
+            let has_server = !matches!(auth, Auth::Bearer(_));
+            assert!(!has_server || error.contains("access denied (HTTP 401)"), "{auth:?}: {error}");
+            assert!(!error.contains("wr0ng"), "{error}");
         }
         pull(good).await.unwrap();
         assert!(is_open || pull(None).await.is_err(), "what is stored is not given without access");

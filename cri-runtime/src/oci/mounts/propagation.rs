@@ -22,6 +22,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    #[cfg(test)]
+    pub(super) fn with(mounts: Vec<(PathBuf, Propagation)>) -> Self {
+        Self { mounts: Some(mounts) }
+    }
+
     /// The propagation of the mount that a path without links is on.
     pub(super) fn of(&mut self, path: &Path) -> Result<Propagation, ResolveError> {
         if self.mounts.is_none() {

@@ -1,14 +1,15 @@
 //! `orlop.admin.v1.Admin`: what `orlop` asks beyond CRI.
 
 mod import_image;
+mod progress;
 mod prune_images;
 mod pull_image;
 mod timeline;
 
 use std::sync::Arc;
 
-use cri_api::admin::*;
 use cri_api::admin::admin_server;
+use cri_api::admin::*;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -52,7 +53,10 @@ impl admin_server::Admin for Admin {
         Ok(Response::new(prune_images::handle(&self.runtime, request.into_inner()).await?))
     }
 
-    async fn timeline(&self, request: Request<TimelineRequest>) -> Result<Response<TimelineResponse>, Status> {
+    async fn timeline(
+        &self,
+        request: Request<TimelineRequest>,
+    ) -> Result<Response<TimelineResponse>, Status> {
         Ok(Response::new(timeline::handle(&self.runtime, request.into_inner()).await?))
     }
 }

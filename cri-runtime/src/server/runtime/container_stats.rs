@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cri_api::v1::{
-    ContainerAttributes, ContainerStats, ContainerStatsRequest, ContainerStatsResponse, CpuUsage, FilesystemIdentifier,
-    FilesystemUsage, MemoryUsage, PsiData, PsiStats, SwapUsage, UInt64Value,
+    ContainerAttributes, ContainerStats, ContainerStatsRequest, ContainerStatsResponse, CpuUsage,
+    FilesystemIdentifier, FilesystemUsage, MemoryUsage, PsiData, PsiStats, SwapUsage, UInt64Value,
 };
 use kernel::cgroup::Pressure;
 

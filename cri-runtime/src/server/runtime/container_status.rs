@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use cri_api::v1::{
-    ContainerResources, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse, ContainerUser, ImageSpec,
-    LinuxContainerUser,
+    ContainerResources, ContainerStatus, ContainerStatusRequest, ContainerStatusResponse, ContainerUser,
+    ImageSpec, LinuxContainerUser,
 };
 
 use super::list_containers::state;
@@ -30,7 +30,10 @@ pub(super) fn status(container: &ContainerRecord) -> ContainerStatus {
         metadata: config.metadata.clone(),
         state: state(container).into(),
         created_at: container.created_at,
-        image: Some(ImageSpec { image: container.image.name.clone(), ..config.image.clone().unwrap_or_default() }),
+        image: Some(ImageSpec {
+            image: container.image.name.clone(),
+            ..config.image.clone().unwrap_or_default()
+        }),
         image_ref: container.image.reference.clone(),
         image_id: container.image.id.clone(),
         labels: config.labels.clone(),

@@ -9,7 +9,10 @@ use crate::container::exec_sync::exec_sync;
 use crate::error::{Class, Failure};
 use crate::runtime::Runtime;
 
-pub(super) async fn handle(runtime: &Arc<Runtime>, request: ExecSyncRequest) -> Result<ExecSyncResponse, Failure> {
+pub(super) async fn handle(
+    runtime: &Arc<Runtime>,
+    request: ExecSyncRequest,
+) -> Result<ExecSyncResponse, Failure> {
     let container = runtime.index.container(&request.container_id)?;
     let timeout = u64::try_from(request.timeout).map_err(|_| {
         let text = format!("execute in container {}: timeout {} is negative", container.id, request.timeout);

@@ -23,12 +23,16 @@ pub(super) async fn handle(
         state: None,
     };
     let mut containers = runtime.index.containers();
-    containers.retain(|c| matches!(c.stage, ContainerStage::Started { .. }) && list_containers::matches(c, &filter));
+    containers.retain(|c| {
+        matches!(c.stage, ContainerStage::Started { .. }) && list_containers::matches(c, &filter)
+    });
     let runtime = runtime.clone();
     let stats = blocking(move || {
         let stats = containers.iter().filter_map(|container| {
             container_stats::stats(&runtime, container)
-                .inspect_err(|error| tracing::debug!(container = %container.id, %error, "left out of the statistics"))
+                .inspect_err(
+                    |error| tracing::debug!(container = %container.id, %error, "left out of the statistics"),
+                )
                 .ok()
         });
         stats.collect()

@@ -1,6 +1,8 @@
 //! ListContainers (G-08).
 
-use cri_api::v1::{Container, ContainerFilter, ContainerState, ListContainersRequest, ListContainersResponse};
+use cri_api::v1::{
+    Container, ContainerFilter, ContainerState, ListContainersRequest, ListContainersResponse,
+};
 
 use super::select::{has_labels, has_prefix};
 use crate::error::Failure;

@@ -1,6 +1,8 @@
 //! ListPodSandbox (G-08).
 
-use cri_api::v1::{ListPodSandboxRequest, ListPodSandboxResponse, PodSandbox, PodSandboxFilter, PodSandboxState};
+use cri_api::v1::{
+    ListPodSandboxRequest, ListPodSandboxResponse, PodSandbox, PodSandboxFilter, PodSandboxState,
+};
 
 use super::select::{has_labels, has_prefix};
 use crate::error::Failure;

@@ -14,9 +14,9 @@ pub(super) async fn handle(
     request: RunPodSandboxRequest,
 ) -> Result<RunPodSandboxResponse, Failure> {
     let digest = digest(&request);
-    let config = request.config.ok_or_else(|| {
-        Failure::new(Class::InvalidArgument, "run pod sandbox: the request has no config")
-    })?;
+    let config = request
+        .config
+        .ok_or_else(|| Failure::new(Class::InvalidArgument, "run pod sandbox: the request has no config"))?;
     let request = RunRequest { config, handler: request.runtime_handler, digest };
     let pod_sandbox_id = sandbox::run(runtime, request).await?;
     Ok(RunPodSandboxResponse { pod_sandbox_id })

@@ -22,7 +22,8 @@ mod tests {
 
     #[test]
     fn an_empty_filter_fits_everything_and_each_set_field_must_fit() {
-        let labels = HashMap::from([("app".to_owned(), "web".to_owned()), ("tier".to_owned(), String::new())]);
+        let labels =
+            HashMap::from([("app".to_owned(), "web".to_owned()), ("tier".to_owned(), String::new())]);
         let want = |key: &str, value: &str| HashMap::from([(key.to_owned(), value.to_owned())]);
         assert!(has_labels(&labels, &HashMap::new()));
         assert!(has_labels(&labels, &want("app", "web")));

@@ -7,12 +7,20 @@ use cri_api::v1::{
     StatusResponse,
 };
 
+use launch::seccomp::KernelVersion;
+
 use super::super::blocking;
 use crate::error::{Failure, chain};
 use crate::runtime::Runtime;
 use std::sync::Arc;
 
-pub(super) async fn handle(runtime: &Arc<Runtime>, request: StatusRequest) -> Result<StatusResponse, Failure> {
+/// First kernel that makes a whole tree of mounts read-only in one step (`mount_setattr`).
+const RECURSIVE_READ_ONLY: KernelVersion = KernelVersion { major: 5, minor: 12 };
+
+pub(super) async fn handle(
+    runtime: &Arc<Runtime>,
+    request: StatusRequest,
+) -> Result<StatusResponse, Failure> {
     let network = {
         let runtime = runtime.clone();
         blocking(move || runtime.network.status()).await?
@@ -34,7 +42,7 @@ pub(super) async fn handle(runtime: &Arc<Runtime>, request: StatusRequest) -> Re
         runtime_handlers: vec![RuntimeHandler {
             name: String::new(),
             features: Some(RuntimeHandlerFeatures {
-                recursive_read_only_mounts: runtime.defaults.recursive_read_only,
+                recursive_read_only_mounts: runtime.defaults.kernel >= RECURSIVE_READ_ONLY,
                 user_namespaces: false,
             }),
         }],

@@ -139,14 +139,14 @@ fn a_plain_container_is_whole_and_compiles_to_a_plan() {
 fn namespaces_are_the_pods_the_containers_or_the_hosts() {
     use NamespaceMode::{Container, Node, Pod, Target};
     let mut request = Request::new();
-    let pod = ["network /proc/77/ns/net", "uts /proc/77/ns/uts", "ipc /proc/77/ns/ipc"];
+    let pod = ["net /proc/77/ns/net", "uts /proc/77/ns/uts", "ipc /proc/77/ns/ipc"];
     request.modes(Pod, Container, Pod);
-    assert_eq!(request.namespaces(), [&["mount new"], &pod[..], &["pid new"]].concat());
+    assert_eq!(request.namespaces(), [&["mnt new"], &pod[..], &["pid new"]].concat());
     request.modes(Pod, Pod, Pod);
-    assert_eq!(request.namespaces(), [&["mount new"], &pod[..], &["pid /proc/77/ns/pid"]].concat());
+    assert_eq!(request.namespaces(), [&["mnt new"], &pod[..], &["pid /proc/77/ns/pid"]].concat());
     request.modes(Node, Node, Node);
     request.shm = None;
-    assert_eq!(request.namespaces(), ["mount new"]);
+    assert_eq!(request.namespaces(), ["mnt new"]);
     request.modes(Pod, Container, Pod);
     request.defaults.unified = true;
     assert!(request.namespaces().contains(&"cgroup new".to_owned()));

@@ -60,11 +60,9 @@ pub fn remove(link: u32, net: IpNet) -> Request {
 /// # Errors
 /// Of the conversation, or of decoding.
 pub fn list(socket: &mut Socket, link: Option<u32>) -> Result<Vec<Address>, Error> {
-    let request = Request::route(
-        "list addresses",
-        RouteNetlinkMessage::GetAddress(AddressMessage::default()),
-        NLM_F_DUMP,
-    );
+    let mut wanted = AddressMessage::default();
+    wanted.header.index = link.unwrap_or_default();
+    let request = Request::route("list addresses", RouteNetlinkMessage::GetAddress(wanted), NLM_F_DUMP);
     let mut found = Vec::new();
     for (_, body) in socket.request(request)? {
         let message = AddressMessage::parse(&body).map_err(|e| Error::Decode(e.to_string()))?;

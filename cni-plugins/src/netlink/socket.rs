@@ -169,6 +169,10 @@ impl Socket {
         inner.bind_auto().map_err(Error::Open)?;
         inner.set_ext_ack(true).map_err(Error::Open)?;
         inner.set_cap_ack(true).map_err(Error::Open)?;
+        if protocol == Protocol::Route {
+            // The kernel then filters a dump by the interface in its header (Linux 4.20).
+            inner.set_netlink_get_strict_chk(true).map_err(Error::Open)?;
+        }
         let deadline = TimeVal::new(DEADLINE_SECONDS, 0);
         setsockopt(&inner, sockopt::ReceiveTimeout, &deadline).map_err(|e| Error::Open(e.into()))?;
         setsockopt(&inner, sockopt::SendTimeout, &deadline).map_err(|e| Error::Open(e.into()))?;

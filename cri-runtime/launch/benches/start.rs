@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kernel::cgroup::Hierarchies;
-use launch::compile::{Cgroups, Options, compile, compile_exec};
+use launch::compile::{Cgroups, Options, Rootfs, compile, compile_exec};
 use launch::gather;
 use launch::plan::FdIndex;
 use launch::seccomp::{Arch, Context, KernelVersion, runtime_default};
@@ -22,8 +22,11 @@ mod harness;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 mod spec;
 
-const ROUNDS: usize = 100;
-const WARM_UP: usize = 10;
+const BATCHES: usize = 12;
+/// Starts per batch. All of them are prepared before the first: more would make the process that forks keep, copy and
+/// close descriptors that a supervisor does not have.
+const ROUNDS: usize = 8;
+const WARM_UP: usize = 1;
 
 fn main() {
     // SAFETY: no pointers are passed.
@@ -31,7 +34,6 @@ fn main() {
         eprintln!("skipped: needs root and /bin/busybox (package busybox-static)");
         return;
     }
-    raise_descriptor_limit();
     let directory = tempfile::tempdir().expect("a directory");
     let hierarchies = Hierarchies::of_host(Path::new("/sys/fs/cgroup")).expect("cgroups");
     let name = format!("/orlop-bench-{}", std::process::id());
@@ -75,45 +77,51 @@ fn measure(
     cgroups: Cgroups,
     seccomp: Option<launch::plan::Filter>,
 ) -> BTreeMap<String, Vec<u64>> {
-    let mut prepared = Vec::new();
+    let own = directory.join(title.replace([' ', ','], "-"));
+    let image = harness::Image::new(&own);
+    let mut all = BTreeMap::<String, Vec<u64>>::new();
     let (mut compiling, mut gathering) = (Vec::new(), Vec::new());
-    let image = harness::Image::new(&directory.join(title.replace([' ', ','], "-")));
-    for round in 0..ROUNDS + WARM_UP {
-        let upper = directory.join(format!("{}-{round}-upper", title.len()));
-        let work = directory.join(format!("{}-{round}-work", title.len()));
-        std::fs::create_dir(&upper).expect("mkdir");
-        std::fs::create_dir(&work).expect("mkdir");
-        let mut options = image.options();
-        options.rootfs = launch::compile::Rootfs::Overlay { lower: vec![image.lower.clone()], upper, work };
-        options.cgroups = cgroups.clone();
-        options.seccomp = seccomp.clone();
-        let begin = Instant::now();
-        let compiled = compile(spec, &options).expect("compile");
-        compiling.push(micros(begin));
-        let begin = Instant::now();
-        let fds = gather(&compiled.needs).expect("gather");
-        gathering.push(micros(begin));
-        prepared.push(harness::Ready { plan: compiled.plan, fds });
+    for batch in 0..BATCHES {
+        let mut prepared = Vec::new();
+        for round in 0..ROUNDS + WARM_UP {
+            let upper = own.join(format!("upper-{batch}-{round}"));
+            let work = own.join(format!("work-{batch}-{round}"));
+            std::fs::create_dir(&upper).expect("mkdir");
+            std::fs::create_dir(&work).expect("mkdir");
+            let rootfs = Rootfs::Overlay { lower: vec![image.lower.clone()], upper, work };
+            let (cgroups, seccomp) = (cgroups.clone(), seccomp.clone());
+            let options = Options { rootfs, cgroups, seccomp, ..Options::default() };
+            let begin = Instant::now();
+            let compiled = compile(spec, &options).expect("compile");
+            compiling.push(micros(begin));
+            let begin = Instant::now();
+            let fds = gather(&compiled.needs).expect("gather");
+            gathering.push(micros(begin));
+            prepared.push(harness::Ready { plan: compiled.plan, fds });
+        }
+        for (name, times) in enclosed(|room| start_all(room, &prepared)) {
+            all.entry(name).or_default().extend(times);
+        }
     }
     row(&format!("{title}: compile"), compiling);
     row(&format!("{title}: gather"), gathering);
+    row(&format!("{title}: clone to running"), all.remove("total").expect("totals"));
+    all
+}
 
-    let mut steps = enclosed(move |room| {
-        let mut times = Vec::new();
-        for (round, ready) in prepared.into_iter().enumerate() {
-            let begin = Instant::now();
-            let running = room.start(&ready).expect("start");
-            let total = micros(begin);
-            if round >= WARM_UP {
-                times.push(("total".to_owned(), total));
-                times.extend(running.steps.iter().map(|step| (step.name.clone(), step.nanos / 1000)));
-            }
-            running.finish();
+fn start_all(room: &harness::Room, prepared: &[harness::Ready]) -> Vec<(String, u64)> {
+    let mut times = Vec::new();
+    for (round, ready) in prepared.iter().enumerate() {
+        let begin = Instant::now();
+        let running = room.start(ready).expect("start");
+        let total = micros(begin);
+        if round >= WARM_UP {
+            times.push(("total".to_owned(), total));
+            times.extend(running.steps.iter().map(|step| (step.name.clone(), step.nanos / 1000)));
         }
-        times
-    });
-    row(&format!("{title}: clone to running"), steps.remove("total").expect("totals"));
-    steps
+        running.finish();
+    }
+    times
 }
 
 /// Execs into one running container, confined like it.
@@ -130,7 +138,7 @@ fn measure_exec(directory: &Path, spec: &Spec, cgroups: Cgroups, filter: launch:
         let mut ready = harness::Ready { plan: compiled.plan, fds: gathered };
         ready.fds.insert(0, container.pidfd.try_clone().expect("a copy"));
         let mut times = Vec::new();
-        for round in 0..ROUNDS + WARM_UP {
+        for round in 0..BATCHES * ROUNDS + WARM_UP {
             let begin = Instant::now();
             let running = room.start(&ready).expect("start");
             let started = micros(begin);
@@ -180,14 +188,4 @@ fn row(name: &str, mut times: Vec<u64>) {
     times.sort_unstable();
     let at = |part: usize| times[(times.len() - 1) * part / 100];
     println!("{name:<46} {:>9} {:>9} {:>9}", at(50), at(90), at(0));
-}
-
-fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: limit has room for the old value and is a valid new one.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur = limit.rlim_max;
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-    }
 }

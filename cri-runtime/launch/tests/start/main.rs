@@ -7,10 +7,11 @@ mod cases;
 mod escapes;
 mod exec;
 mod harness;
+mod outside;
 mod spec;
 
 fn main() {
     let cases: Vec<harness::Case> =
-        [cases::CASES, exec::CASES, escapes::CASES].into_iter().flatten().copied().collect();
+        [cases::CASES, outside::CASES, exec::CASES, escapes::CASES].into_iter().flatten().copied().collect();
     harness::main(&cases);
 }

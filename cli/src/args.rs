@@ -62,9 +62,12 @@ pub enum Command {
   orlop stop --time 5 hello")]
     Stop(StopArgs),
     /// Remove pods
-    #[command(visible_alias = "delete", after_help = "Examples:
+    #[command(
+        visible_alias = "delete",
+        after_help = "Examples:
   orlop rm hello              a pod that has ended
-  orlop rm -f hello web       running ones too")]
+  orlop rm -f hello web       running ones too"
+    )]
     Rm(RmArgs),
     /// Pull, import, list and remove images
     Image(ImageArgs),
@@ -234,9 +237,12 @@ pub enum ImageCommand {
         name: Option<String>,
     },
     /// List images
-    #[command(visible_alias = "ls", after_help = "Examples:
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:
   orlop image list
-  orlop image list -o json")]
+  orlop image list -o json"
+    )]
     List(OutputArgs),
     /// Show everything known of an image, as JSON
     #[command(after_help = "Examples:

@@ -94,7 +94,8 @@ fn sibling(name: &str) -> Option<PathBuf> {
 impl OwnRuntime {
     fn start(program: &Path) -> Result<Self> {
         let log = std::env::temp_dir().join(format!("orlop-runtime-{}.log", std::process::id()));
-        let failed = |operation, object: &Path, source| Error::io(operation, object.display().to_string(), source);
+        let failed =
+            |operation, object: &Path, source| Error::io(operation, object.display().to_string(), source);
         let file = std::fs::OpenOptions::new().create_new(true).write(true).open(&log);
         let file = file.map_err(|source| failed("make", &log, source))?;
         let copy = file.try_clone().map_err(|source| failed("open", &log, source))?;

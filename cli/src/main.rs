@@ -30,7 +30,11 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(command::execute(arguments)),
-        Err(error) => Err(error::Error::Io { operation: "start the event loop of", object: "orlop".to_owned(), source: error }),
+        Err(error) => Err(error::Error::Io {
+            operation: "start the event loop of",
+            object: "orlop".to_owned(),
+            source: error,
+        }),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -102,13 +102,17 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_longest_cell() {
-        let rows = vec![vec!["a".to_owned(), "running".to_owned()], vec!["longer".to_owned(), "x".to_owned()]];
+        let rows =
+            vec![vec!["a".to_owned(), "running".to_owned()], vec!["longer".to_owned(), "x".to_owned()]];
         assert_eq!(table(&["NAME", "STATE"], &rows), "NAME     STATE\na        running\nlonger   x\n");
     }
 
     #[test]
     fn sizes_and_durations() {
         assert_eq!([size(10), size(1536), size(3 << 30)], ["10 B", "1.5 KiB", "3.0 GiB"]);
-        assert_eq!([duration(812_999), duration(4_210_000), duration(1_354_000_000)], ["812us", "4.2ms", "1.35s"]);
+        assert_eq!(
+            [duration(812_999), duration(4_210_000), duration(1_354_000_000)],
+            ["812us", "4.2ms", "1.35s"]
+        );
     }
 }

@@ -19,9 +19,11 @@ pub async fn list(connection: &Connection) -> Result<Vec<v1::PodSandbox>> {
 
 /// The containers of one sandbox, or all, the newest first.
 pub async fn containers(connection: &Connection, sandbox: Option<&str>) -> Result<Vec<v1::Container>> {
-    let filter = sandbox.map(|id| v1::ContainerFilter { pod_sandbox_id: id.to_owned(), ..Default::default() });
+    let filter =
+        sandbox.map(|id| v1::ContainerFilter { pod_sandbox_id: id.to_owned(), ..Default::default() });
     let answer = connection.runtime().list_containers(ask(v1::ListContainersRequest { filter })).await;
-    let mut items = answer.map_err(|status| Error::call("list", "containers", status))?.into_inner().containers;
+    let mut items =
+        answer.map_err(|status| Error::call("list", "containers", status))?.into_inner().containers;
     items.sort_by_key(|item| std::cmp::Reverse(item.created_at));
     Ok(items)
 }
@@ -46,7 +48,11 @@ pub async fn find(connection: &Connection, wanted: &str) -> Result<Vec<v1::PodSa
     let found: Vec<v1::PodSandbox> = all.iter().filter(|sandbox| matches(sandbox, wanted)).cloned().collect();
     if found.is_empty() {
         let known: Vec<String> = all.iter().map(full_name).collect();
-        let advice = if known.is_empty() { "there is none at all".to_owned() } else { format!("there is {}", known.join(", ")) };
+        let advice = if known.is_empty() {
+            "there is none at all".to_owned()
+        } else {
+            format!("there is {}", known.join(", "))
+        };
         return Err(Error::Usage(format!("no pod {wanted:?}; {advice}")));
     }
     let mut names: Vec<String> = found.iter().map(full_name).collect();

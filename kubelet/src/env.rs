@@ -87,8 +87,10 @@ fn referenced(
     source: Source<'_>,
 ) -> Result<String, EnvError> {
     if let Some(field) = &from.field_ref {
-        return field_value(&field.field_path, source)
-            .ok_or_else(|| EnvError::UnknownField { variable: variable.to_owned(), path: field.field_path.clone() });
+        return field_value(&field.field_path, source).ok_or_else(|| EnvError::UnknownField {
+            variable: variable.to_owned(),
+            path: field.field_path.clone(),
+        });
     }
     if let Some(resource) = &from.resource_field_ref {
         return resource_value(resource, container, source).ok_or_else(|| EnvError::UnknownResource {
@@ -102,12 +104,15 @@ fn referenced(
 fn field_value(path: &str, source: Source<'_>) -> Option<String> {
     let identity = Identity::of(source.pod);
     let spec = source.pod.spec.as_ref();
-    let joined = |addresses: &[IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let joined =
+        |addresses: &[IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let first = |addresses: &[IpAddr]| addresses.first().map(ToString::to_string).unwrap_or_default();
     let subscript = |prefix: &str| path.strip_prefix(prefix)?.strip_prefix("['")?.strip_suffix("']");
     if let Some(key) = subscript("metadata.labels") {
         // An absent label is an empty value, not an error, as in a kubelet.
-        return Some(source.pod.metadata.labels.as_ref().and_then(|map| map.get(key)).cloned().unwrap_or_default());
+        return Some(
+            source.pod.metadata.labels.as_ref().and_then(|map| map.get(key)).cloned().unwrap_or_default(),
+        );
     }
     if let Some(key) = subscript("metadata.annotations") {
         let map = source.pod.metadata.annotations.as_ref();
@@ -139,7 +144,8 @@ fn resource_value(selector: &ResourceFieldSelector, own: &Container, source: Sou
             all.into_iter().find(|container| container.name == *name)?
         }
     };
-    let divisor = Quantity::parse(selector.divisor.as_ref().map_or("0", |divisor| divisor.0.as_str())).ok()?;
+    let divisor =
+        Quantity::parse(selector.divisor.as_ref().map_or("0", |divisor| divisor.0.as_str())).ok()?;
     let (list, resource) = selector.resource.split_once('.')?;
     let amount = match list {
         "limits" => resources::limit(container, resource),

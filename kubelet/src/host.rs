@@ -81,7 +81,8 @@ fn optional(path: &str) -> Result<String, HostError> {
 
 fn total_memory(meminfo: &str) -> i64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kibibytes = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse::<i64>().ok());
+    let kibibytes =
+        line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse::<i64>().ok());
     kibibytes.unwrap_or(0) * 1024
 }
 

@@ -55,7 +55,8 @@ pub fn qos(spec: &PodSpec) -> Qos {
     let mut requested = false;
     for container in all_containers(spec) {
         for resource in ["cpu", "memory"] {
-            let (limit, request) = (nonzero(limit(container, resource)), nonzero(request(container, resource)));
+            let (limit, request) =
+                (nonzero(limit(container, resource)), nonzero(request(container, resource)));
             requested |= limit.is_some() || request.is_some();
             guaranteed &= limit.is_some() && limit == request;
         }
@@ -92,9 +93,11 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, host: &Host) -> i64 {
         Qos::Burstable => burstable_score(container, host),
     };
     // A sidecar must not be killed before the container it serves (KEP-753).
-    let sidecar = spec.init_containers.iter().flatten().any(|init| {
-        init.name == container.name && init.restart_policy.as_deref() == Some("Always")
-    });
+    let sidecar = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .any(|init| init.name == container.name && init.restart_policy.as_deref() == Some("Always"));
     let smallest = spec.containers.iter().map(|regular| burstable_score(regular, host)).max();
     match smallest {
         Some(smallest) if sidecar => own.min(smallest),
@@ -104,7 +107,11 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, host: &Host) -> i64 {
 
 fn burstable_score(container: &Container, host: &Host) -> i64 {
     let memory = request(container, "memory").unwrap_or_default().value();
-    let share = if host.memory_bytes > 0 { 1000_i128 * i128::from(memory) / i128::from(host.memory_bytes) } else { 0 };
+    let share = if host.memory_bytes > 0 {
+        1000_i128 * i128::from(memory) / i128::from(host.memory_bytes)
+    } else {
+        0
+    };
     // 2 and 1000 are the scores of the other classes; the order between the classes must stay.
     i64::try_from((1000 - share).clamp(3, 999)).unwrap_or(3)
 }
@@ -139,8 +146,10 @@ pub fn pod_resources(spec: &PodSpec) -> LinuxContainerResources {
     let requested = |container: &Container| milli(request(container, "cpu"));
     let cpu = effective(spec, requested);
     let every = |resource: &str| spec.containers.iter().all(|container| limit(container, resource).is_some());
-    let cpu_limit = if every("cpu") { effective(spec, |container| milli(limit(container, "cpu"))) } else { 0 };
-    let memory = if every("memory") { effective(spec, |container| value(limit(container, "memory"))) } else { 0 };
+    let cpu_limit =
+        if every("cpu") { effective(spec, |container| milli(limit(container, "cpu"))) } else { 0 };
+    let memory =
+        if every("memory") { effective(spec, |container| value(limit(container, "memory"))) } else { 0 };
     let quota = quota(cpu_limit);
     LinuxContainerResources {
         cpu_period: if quota > 0 { PERIOD_US } else { 0 },

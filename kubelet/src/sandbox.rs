@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use cri_api::v1::security_profile::ProfileType;
 use cri_api::v1::{
-    Int64Value, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, PodSandboxConfig, PodSandboxMetadata, PortMapping,
-    Protocol, SecurityProfile,
+    Int64Value, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, PodSandboxConfig, PodSandboxMetadata,
+    PortMapping, Protocol, SecurityProfile,
 };
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec};
 

@@ -103,7 +103,8 @@ pub fn container_security(
     let username = if user.is_none() { image.username.clone() } else { String::new() };
     let user = if user.is_none() && username.is_empty() { Some(0) } else { user };
     let privileged = own.privileged == Some(true);
-    let (masked, read_only) = if privileged { (Vec::new(), Vec::new()) } else { (masked(), owned(READ_ONLY)) };
+    let (masked, read_only) =
+        if privileged { (Vec::new(), Vec::new()) } else { (masked(), owned(READ_ONLY)) };
     let seccomp = match own.seccomp_profile.as_ref().or(pod.seccomp_profile.as_ref()) {
         Some(profile) => seccomp(profile, seccomp_root),
         None if seccomp_default && !privileged => profile(ProfileType::RuntimeDefault, String::new()),

@@ -47,8 +47,9 @@ impl EmptyDir {
         if let Some(bytes) = limit_bytes {
             options.push_str(&format!(",size={bytes}"));
         }
-        let flags = u64::try_from(nix::libc::MS_NOSUID | nix::libc::MS_NODEV).unwrap_or_default();
-        let attempt = |options: &str| mount::mount(Path::new("tmpfs"), &self.path, "tmpfs", flags, options.as_bytes());
+        let flags = nix::libc::MS_NOSUID | nix::libc::MS_NODEV;
+        let attempt =
+            |options: &str| mount::mount(Path::new("tmpfs"), &self.path, "tmpfs", flags, options.as_bytes());
         // Secrets in memory must not reach a swap device; tmpfs knows `noswap` since 6.4 and refuses it before.
         match attempt(&format!("{options},noswap")) {
             Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => attempt(&options),
@@ -73,10 +74,15 @@ impl Volume for EmptyDir {
         };
         make().map_err(|source| VolumeError::Make { path: path.clone(), source })?;
         if let Medium::Memory { limit_bytes } = self.medium {
-            self.mount_memory(limit_bytes).map_err(|source| VolumeError::Mount { path: path.clone(), source })?;
+            self.mount_memory(limit_bytes)
+                .map_err(|source| VolumeError::Mount { path: path.clone(), source })?;
         }
         if let Some(gid) = self.group {
-            self.give_to_group(gid).map_err(|source| VolumeError::Group { path: path.clone(), gid, source })?;
+            self.give_to_group(gid).map_err(|source| VolumeError::Group {
+                path: path.clone(),
+                gid,
+                source,
+            })?;
         }
         Ok(path)
     }

@@ -83,7 +83,9 @@ impl HostPath {
 
     fn create(&self) -> io::Result<()> {
         match self.kind {
-            HostPathType::DirectoryOrCreate => fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.path),
+            HostPathType::DirectoryOrCreate => {
+                fs::DirBuilder::new().recursive(true).mode(0o755).create(&self.path)
+            }
             HostPathType::FileOrCreate => {
                 // Another pod may make it at the same moment; either one's empty file is right.
                 OpenOptions::new().create(true).append(true).mode(0o644).open(&self.path).map(drop)
@@ -99,7 +101,8 @@ impl Volume for HostPath {
             return Ok(self.path.clone());
         }
         let failed = |source| VolumeError::HostPath { path: self.path.clone(), source };
-        let mismatch = || VolumeError::HostPathType { path: self.path.clone(), expected: self.kind.expected() };
+        let mismatch =
+            || VolumeError::HostPathType { path: self.path.clone(), expected: self.kind.expected() };
         // Links are followed, as the mount will follow them.
         let found = match fs::metadata(&self.path) {
             Ok(found) => found,

@@ -26,7 +26,8 @@ pub async fn logs(endpoint: Option<&str>, options: &LogsArgs) -> Result<u8> {
     for sandbox in &sandboxes {
         for container in pods::containers(&connection, Some(&sandbox.id)).await? {
             let metadata = container.metadata.clone().unwrap_or_default();
-            let known = newest.get(&metadata.name).and_then(|known| known.metadata.as_ref()).map(|data| data.attempt);
+            let known =
+                newest.get(&metadata.name).and_then(|known| known.metadata.as_ref()).map(|data| data.attempt);
             if known.is_none_or(|attempt| attempt < metadata.attempt) {
                 newest.insert(metadata.name, container);
             }
@@ -35,7 +36,8 @@ pub async fn logs(endpoint: Option<&str>, options: &LogsArgs) -> Result<u8> {
     if let Some(wanted) = &options.container {
         if !newest.contains_key(wanted) {
             let known: Vec<&str> = newest.keys().map(String::as_str).collect();
-            let what = format!("pod {} has no container {wanted:?}; it has {}", options.pod, known.join(", "));
+            let what =
+                format!("pod {} has no container {wanted:?}; it has {}", options.pod, known.join(", "));
             return Err(Error::Usage(what));
         }
         newest.retain(|name, _| name == wanted);
@@ -69,7 +71,8 @@ async fn log_path(connection: &Connection, id: &str) -> Result<Option<PathBuf>> 
     let request = ask(v1::ContainerStatusRequest { container_id: id.to_owned(), verbose: false });
     match connection.runtime().container_status(request).await {
         Ok(answer) => {
-            let path = answer.into_inner().status.map(|status| status.log_path).filter(|path| !path.is_empty());
+            let path =
+                answer.into_inner().status.map(|status| status.log_path).filter(|path| !path.is_empty());
             Ok(path.map(PathBuf::from))
         }
         Err(status) if status.code() == tonic::Code::NotFound => Ok(None),

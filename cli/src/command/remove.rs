@@ -32,7 +32,8 @@ async fn remove_pod(connection: &Connection, pod: &str, force: bool) -> Result<(
     for sandbox in pods::find(connection, pod).await? {
         let name = pods::full_name(&sandbox);
         let containers = pods::containers(connection, Some(&sandbox.id)).await?;
-        let running = containers.iter().any(|container| container.state() == v1::ContainerState::ContainerRunning);
+        let running =
+            containers.iter().any(|container| container.state() == v1::ContainerState::ContainerRunning);
         if running && !force {
             return Err(Error::Usage(format!("pod {name} is running; stop it first, or remove it with -f")));
         }

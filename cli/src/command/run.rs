@@ -80,7 +80,10 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self> {
         let handler = |kind| signal(kind).map_err(|source| Error::io("handle", "signals", source));
-        Ok(Self { interrupt: handler(SignalKind::interrupt())?, terminate: handler(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: handler(SignalKind::interrupt())?,
+            terminate: handler(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) {
@@ -100,14 +103,14 @@ async fn watch_over(handle: &Handle, mut signals: Signals, mut report: Report, g
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
         report.show(&snapshot);
-        if snapshot.stage == Stage::Terminated {
-            return Ended { snapshot, interrupted: interrupts > 0, gave_up };
-        }
-        if give_up && gave_up.is_none() && snapshot.stage == Stage::Syncing {
+        if give_up && gave_up.is_none() && interrupts == 0 {
             gave_up = report::hopeless(&snapshot);
             if gave_up.is_some() {
                 handle.stop(None).await;
             }
+        }
+        if snapshot.stage == Stage::Terminated {
+            return Ended { snapshot, interrupted: interrupts > 0, gave_up };
         }
         tokio::select! {
             changed = snapshots.changed() => if changed.is_err() {

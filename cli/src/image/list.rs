@@ -27,7 +27,8 @@ fn rows(image: &v1::Image) -> Vec<Vec<String>> {
     let names: &[String] = if image.repo_tags.is_empty() { &image.repo_digests } else { &image.repo_tags };
     let unnamed = ["<none>".to_owned()];
     let names = if names.is_empty() { &unnamed } else { names };
-    let row = |name: &String| vec![name.clone(), output::short(&image.id).to_owned(), output::size(image.size)];
+    let row =
+        |name: &String| vec![name.clone(), output::short(&image.id).to_owned(), output::size(image.size)];
     names.iter().map(row).collect()
 }
 
@@ -41,7 +42,10 @@ fn as_json(image: &v1::Image) -> Value {
 /// Prints everything the runtime tells of an image.
 pub async fn inspect(connection: &Connection, image: &str) -> Result<u8> {
     let spec = v1::ImageSpec { image: image.to_owned(), ..Default::default() };
-    let answer = connection.images().image_status(ask(v1::ImageStatusRequest { image: Some(spec), verbose: true })).await;
+    let answer = connection
+        .images()
+        .image_status(ask(v1::ImageStatusRequest { image: Some(spec), verbose: true }))
+        .await;
     let answer = answer.map_err(|status| Error::call("look at image", image, status))?.into_inner();
     let Some(found) = answer.image else {
         return Err(Error::Usage(format!("no image {image:?}; `orlop image list` shows what there is")));

@@ -58,7 +58,11 @@ fn line(layer: &LayerProgress) -> String {
     };
     let filled = usize::try_from(filled).unwrap_or(0);
     let empty = usize::try_from(BAR).unwrap_or(0) - filled;
-    let total = if layer.bytes_total == 0 { String::new() } else { format!(" / {}", output::size(layer.bytes_total)) };
+    let total = if layer.bytes_total == 0 {
+        String::new()
+    } else {
+        format!(" / {}", output::size(layer.bytes_total))
+    };
     format!(
         "{} {:<11} [{}{}] {}{total}",
         output::short(&layer.digest),
@@ -82,7 +86,10 @@ mod tests {
             bytes_total,
         };
         let half = line(&layer("downloading", 512, 1024));
-        assert_eq!(half, format!("0123456789ab downloading [{}{}] 512 B / 1.0 KiB", "=".repeat(12), " ".repeat(12)));
+        assert_eq!(
+            half,
+            format!("0123456789ab downloading [{}{}] 512 B / 1.0 KiB", "=".repeat(12), " ".repeat(12))
+        );
         assert!(line(&layer("downloading", 4096, 1024)).contains(&format!("[{}]", "=".repeat(24))));
         assert!(line(&layer("waiting", 0, 0)).contains(&format!("[{}]", " ".repeat(24))));
     }

@@ -20,7 +20,8 @@ pub async fn remove(connection: &Connection, images: &[String]) -> Result<u8> {
                 Err(Error::Usage(format!("no image {image:?}; `orlop image list` shows what there is")))
             }
             Ok(_) => {
-                let removed = connection.images().remove_image(ask(v1::RemoveImageRequest { image: Some(spec) })).await;
+                let removed =
+                    connection.images().remove_image(ask(v1::RemoveImageRequest { image: Some(spec) })).await;
                 removed.map_err(|status| Error::call("remove image", image, status))
             }
         };
@@ -34,8 +35,11 @@ pub async fn remove(connection: &Connection, images: &[String]) -> Result<u8> {
 
 /// Removes what no container uses.
 pub async fn prune(connection: &Connection) -> Result<u8> {
-    let answer = client::admin(connection.channel.clone()).prune_images(ask(admin::PruneImagesRequest {})).await;
-    let pruned = answer.map_err(|status| super::transfer::only_ours(status, connection, "prune", "images"))?.into_inner();
+    let answer =
+        client::admin(connection.channel.clone()).prune_images(ask(admin::PruneImagesRequest {})).await;
+    let pruned = answer
+        .map_err(|status| super::transfer::only_ours(status, connection, "prune", "images"))?
+        .into_inner();
     for id in &pruned.image_ids {
         output::print(&format!("{id}\n"));
     }

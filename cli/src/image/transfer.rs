@@ -17,10 +17,17 @@ use crate::output;
 const CHUNK: usize = 256 * 1024;
 
 /// The error of a call only our own runtime has.
-pub fn only_ours(status: tonic::Status, connection: &Connection, operation: &'static str, object: &str) -> Error {
+pub fn only_ours(
+    status: tonic::Status,
+    connection: &Connection,
+    operation: &'static str,
+    object: &str,
+) -> Error {
     if status.code() == tonic::Code::Unimplemented {
         let endpoint = &connection.endpoint;
-        return Error::Usage(format!("the runtime at {endpoint} cannot {operation} {object}; only Orlop's own can"));
+        return Error::Usage(format!(
+            "the runtime at {endpoint} cannot {operation} {object}; only Orlop's own can"
+        ));
     }
     Error::call(operation, object, status)
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -41,7 +41,10 @@ impl Tail {
     fn open(path: &Path) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let queue = inotify.as_fd().try_clone_to_owned()?;
-        #[allow(deprecated, reason = "its successor is unsafe for the sake of types that lend descriptors they do not own")]
+        #[allow(
+            deprecated,
+            reason = "its successor is unsafe for the sake of types that lend descriptors they do not own"
+        )]
         let ready = AsyncFd::with_interest(queue, Interest::READABLE)?;
         Ok(Self { path: path.to_owned(), file: None, inotify, ready, watched: None })
     }

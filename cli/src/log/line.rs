@@ -43,7 +43,8 @@ impl LineReader {
     /// What a container left without a line break at its end.
     pub fn finish(&mut self) -> Vec<Line> {
         let rest = std::mem::take(&mut self.buffer);
-        let mut lines: Vec<Line> = if rest.is_empty() { Vec::new() } else { self.record(&rest).into_iter().collect() };
+        let mut lines: Vec<Line> =
+            if rest.is_empty() { Vec::new() } else { self.record(&rest).into_iter().collect() };
         lines.extend(self.partial.iter_mut().filter_map(Option::take));
         lines
     }

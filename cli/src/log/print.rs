@@ -67,7 +67,6 @@ impl Printer {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

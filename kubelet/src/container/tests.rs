@@ -20,7 +20,8 @@ fn config(container: &Container, volumes: &[(&str, &str)]) -> Result<ContainerCo
 }
 
 fn mounting(path: &str) -> Container {
-    let mount = VolumeMount { name: "data".to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() };
+    let mount =
+        VolumeMount { name: "data".to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() };
     Container { name: "c".to_owned(), volume_mounts: Some(vec![mount]), ..Container::default() }
 }
 
@@ -36,7 +37,10 @@ fn command_and_arguments_see_the_environment() {
         ..Container::default()
     };
     let config = config(&container, &[]).unwrap();
-    assert_eq!((config.command, config.args), (vec!["sh".to_owned(), "x".to_owned()], vec!["$(A)".to_owned(), "$(B)".to_owned()]));
+    assert_eq!(
+        (config.command, config.args),
+        (vec!["sh".to_owned(), "x".to_owned()], vec!["$(A)".to_owned(), "$(B)".to_owned()])
+    );
     assert_eq!(config.log_path, "c/2.log");
     let image = config.image.unwrap();
     assert_eq!((image.image.as_str(), image.user_specified_image.as_str()), ("sha256:aa", "demo"));
@@ -59,7 +63,10 @@ fn every_container_gets_hosts_and_a_termination_log() {
 #[test]
 fn a_container_with_its_own_hosts_file_keeps_it() {
     let config = config(&mounting("/etc/hosts/"), &[("data", "/v/data")]).unwrap();
-    assert_eq!(config.mounts.iter().filter(|mount| mount.container_path.starts_with("/etc/hosts")).count(), 1);
+    assert_eq!(
+        config.mounts.iter().filter(|mount| mount.container_path.starts_with("/etc/hosts")).count(),
+        1
+    );
 }
 
 #[test]

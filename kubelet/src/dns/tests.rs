@@ -5,7 +5,9 @@ use crate::host::Host;
 
 fn host(cluster_dns: &[&str]) -> Host {
     Host {
-        resolv_conf: ResolvConf::parse("# host\nnameserver 10.0.0.2\nsearch lan lan2\noptions rotate ndots:1\n"),
+        resolv_conf: ResolvConf::parse(
+            "# host\nnameserver 10.0.0.2\nsearch lan lan2\noptions rotate ndots:1\n",
+        ),
         cluster_dns: cluster_dns.iter().map(|&server| server.to_owned()).collect(),
         cluster_domain: "cluster.local".to_owned(),
         ..Host::default()
@@ -21,7 +23,10 @@ fn pod(policy: Option<&str>, own: Option<PodDNSConfig>) -> Pod {
 fn cluster_first_uses_the_cluster_and_searches_the_hosts_domains_last() {
     let (dns, dropped) = dns_config(&pod(None, None), &host(&["10.96.0.10"]));
     assert_eq!(dns.servers, ["10.96.0.10"]);
-    assert_eq!(dns.searches, ["default.svc.cluster.local", "svc.cluster.local", "cluster.local", "lan", "lan2"]);
+    assert_eq!(
+        dns.searches,
+        ["default.svc.cluster.local", "svc.cluster.local", "cluster.local", "lan", "lan2"]
+    );
     assert_eq!(dns.options, ["ndots:5"]);
     assert!(dropped.is_empty());
 }
@@ -30,7 +35,10 @@ fn cluster_first_uses_the_cluster_and_searches_the_hosts_domains_last() {
 fn without_a_cluster_or_with_default_the_hosts_configuration_is_used() {
     for policy in [None, Some("Default")] {
         let (dns, _) = dns_config(&pod(policy, None), &host(&[]));
-        assert_eq!((dns.servers, dns.options), (vec!["10.0.0.2".to_owned()], vec!["rotate".to_owned(), "ndots:1".to_owned()]));
+        assert_eq!(
+            (dns.servers, dns.options),
+            (vec!["10.0.0.2".to_owned()], vec!["rotate".to_owned(), "ndots:1".to_owned()])
+        );
     }
 }
 

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSpec, ResourceFieldSelector, ResourceRequirements,
+    Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSpec, ResourceFieldSelector,
+    ResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -38,7 +39,8 @@ fn resolve(env: Vec<EnvVar>) -> Result<Vec<(String, String)>, EnvError> {
     let mut pod = Pod { spec: Some(PodSpec::default()), ..Pod::default() };
     pod.metadata.name = Some("web".to_owned());
     pod.metadata.labels = Some(BTreeMap::from([("app".to_owned(), "shop".to_owned())]));
-    let host = Host { memory_bytes: 3 << 20, cpu_millis: 4000, node_name: "n1".to_owned(), ..Host::default() };
+    let host =
+        Host { memory_bytes: 3 << 20, cpu_millis: 4000, node_name: "n1".to_owned(), ..Host::default() };
     let addresses = ["10.0.0.5".parse().unwrap(), "fd00::5".parse().unwrap()];
     environment(&container, Source { pod: &pod, addresses: &addresses, host: &host })
 }

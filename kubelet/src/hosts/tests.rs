@@ -11,12 +11,10 @@ fn pod(spec: PodSpec) -> Pod {
 
 #[test]
 fn a_pod_finds_itself_and_its_aliases() {
-    let alias = HostAlias { ip: "10.0.0.9".to_owned(), hostnames: Some(vec!["a".to_owned(), "b".to_owned()]) };
-    let spec = PodSpec {
-        subdomain: Some("sub".to_owned()),
-        host_aliases: Some(vec![alias]),
-        ..PodSpec::default()
-    };
+    let alias =
+        HostAlias { ip: "10.0.0.9".to_owned(), hostnames: Some(vec!["a".to_owned(), "b".to_owned()]) };
+    let spec =
+        PodSpec { subdomain: Some("sub".to_owned()), host_aliases: Some(vec![alias]), ..PodSpec::default() };
     let host = Host { cluster_domain: "cluster.local".to_owned(), ..Host::default() };
     let text = hosts_file(&pod(spec), &["10.1.0.5".parse().unwrap()], &host);
     let expected = "# Kubernetes-managed hosts file.
@@ -39,5 +37,8 @@ fn in_the_hosts_network_the_hosts_file_is_kept() {
     let spec = PodSpec { host_network: Some(true), ..PodSpec::default() };
     let host = Host { hosts_file: "127.0.0.1 localhost\n192.168.1.2 printer".to_owned(), ..Host::default() };
     let text = hosts_file(&pod(spec), &["10.1.0.5".parse().unwrap()], &host);
-    assert_eq!(text, "# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n192.168.1.2 printer\n");
+    assert_eq!(
+        text,
+        "# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n192.168.1.2 printer\n"
+    );
 }

@@ -6,7 +6,10 @@
 use std::fmt;
 
 use serde::de::value::{StrDeserializer, StringDeserializer};
-use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, Expected, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, Expected, MapAccess, SeqAccess, Unexpected,
+    Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::error::Problem;
@@ -130,7 +133,12 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
     ) -> Result<V::Value, Problem> {
         let quantity = name == "Quantity";
         let inner = Decoder { quantity, ..self };
-        if quantity && !matches!(self.node.kind, Kind::Scalar(Scalar::Int { .. } | Scalar::Float { .. } | Scalar::String(_))) {
+        if quantity
+            && !matches!(
+                self.node.kind,
+                Kind::Scalar(Scalar::Int { .. } | Scalar::Float { .. } | Scalar::String(_))
+            )
+        {
             return Err(self.expected("a quantity such as \"500m\" or \"64Mi\""));
         }
         self.placed(visitor.visit_newtype_struct(inner))
@@ -224,6 +232,3 @@ fn plain(expected: &str) -> &str {
         other => other,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -20,8 +20,8 @@ mod validate;
 
 use k8s_openapi::api::core::v1::Pod;
 
-pub use error::{ManifestError, Position};
 use error::Problem;
+pub use error::{ManifestError, Position};
 use node::{Kind, Node};
 pub use path::Path;
 
@@ -87,7 +87,9 @@ fn kind_of(document: &Node) -> Result<String, Problem> {
     let version = document.get("apiVersion");
     match version.map(|node| &node.kind) {
         Some(Kind::Scalar(scalar::Scalar::String(version))) if kind != "Pod" || version == "v1" => Ok(kind),
-        None if kind == "Pod" => Err(Problem::new(document.at, &root.field("apiVersion"), "is required; use \"v1\"")),
+        None if kind == "Pod" => {
+            Err(Problem::new(document.at, &root.field("apiVersion"), "is required; use \"v1\""))
+        }
         Some(other) if kind == "Pod" => {
             let at = version.map_or(document.at, |node| node.at);
             Err(Problem::new(at, &root.field("apiVersion"), format!("expected \"v1\", found {other}")))

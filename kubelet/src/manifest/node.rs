@@ -118,12 +118,21 @@ impl<'input> Reader<'input> {
     fn count(&mut self, nodes: usize, at: Position, path: &Path) -> Result<(), Problem> {
         self.nodes += nodes;
         if self.nodes > MAX_NODES {
-            return Err(Problem::new(at, path, format!("has more than {MAX_NODES} values, aliases included")));
+            return Err(Problem::new(
+                at,
+                path,
+                format!("has more than {MAX_NODES} values, aliases included"),
+            ));
         }
         Ok(())
     }
 
-    fn node(&mut self, (event, span): (Event<'input>, Span), path: &Path, depth: usize) -> Result<Node, Problem> {
+    fn node(
+        &mut self,
+        (event, span): (Event<'input>, Span),
+        path: &Path,
+        depth: usize,
+    ) -> Result<Node, Problem> {
         let at = position(span.start);
         if depth > MAX_DEPTH {
             return Err(Problem::new(at, path, format!("is nested deeper than {MAX_DEPTH} levels")));
@@ -199,6 +208,3 @@ fn position(marker: Marker) -> Position {
     // The parser counts lines from one and columns from zero; an error at the very start carries line zero.
     Position { line: marker.line().max(1), column: marker.col() + 1 }
 }
-
-#[cfg(test)]
-mod tests;

@@ -106,9 +106,10 @@ fn walk(node: &Node, path: &Path, pattern: &str, refused: &Refused) -> Result<()
     }
     let (first, rest) = pattern.split_once('.').unwrap_or((pattern, ""));
     match &node.kind {
-        Kind::Sequence(items) if first == "*" => {
-            items.iter().enumerate().try_for_each(|(index, item)| walk(item, &path.index(index), rest, refused))
-        }
+        Kind::Sequence(items) if first == "*" => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, item)| walk(item, &path.index(index), rest, refused)),
         Kind::Mapping(_) => match node.get(first) {
             Some(child) => walk(child, &path.field(first), rest, refused),
             None => Ok(()),
@@ -124,7 +125,13 @@ fn hits(node: &Node, refused: &Refused) -> bool {
         // `emptyDir: {}` of a kind we do not have is as much a wish as a filled one; only lists may be empty.
         Kind::Mapping(_) => return true,
         Kind::Scalar(Scalar::String(text)) => text.as_str(),
-        Kind::Scalar(Scalar::Bool { value, .. }) => if *value { "true" } else { "false" },
+        Kind::Scalar(Scalar::Bool { value, .. }) => {
+            if *value {
+                "true"
+            } else {
+                "false"
+            }
+        }
         Kind::Scalar(Scalar::Int { text, .. } | Scalar::Float { text, .. }) => text.as_str(),
     };
     match refused {

@@ -35,8 +35,18 @@ impl Place<'_> {
     }
 
     /// An error if `name` was seen before in the same list.
-    pub fn unique<'a>(self, path: &Path, what: &str, name: &'a str, seen: &mut BTreeSet<&'a str>) -> Result<(), Problem> {
-        if seen.insert(name) { Ok(()) } else { Err(self.problem(path, format!("the {what} {name:?} is given twice"))) }
+    pub fn unique<'a>(
+        self,
+        path: &Path,
+        what: &str,
+        name: &'a str,
+        seen: &mut BTreeSet<&'a str>,
+    ) -> Result<(), Problem> {
+        if seen.insert(name) {
+            Ok(())
+        } else {
+            Err(self.problem(path, format!("the {what} {name:?} is given twice")))
+        }
     }
 }
 
@@ -58,7 +68,9 @@ fn metadata(pod: &Pod, place: Place<'_>, path: &Path) -> Result<(), Problem> {
     match &meta.name {
         Some(name) => name::subdomain(name).map_err(|what| place.problem(&name_path, what))?,
         None if meta.generate_name.is_some() => {
-            return Err(place.problem(&path.field("generateName"), "names are not generated; give metadata.name"));
+            return Err(
+                place.problem(&path.field("generateName"), "names are not generated; give metadata.name")
+            );
         }
         None => return Err(place.problem(&name_path, "is required")),
     }
@@ -67,7 +79,8 @@ fn metadata(pod: &Pod, place: Place<'_>, path: &Path) -> Result<(), Problem> {
     }
     if let Some(uid) = &meta.uid {
         // The uid becomes a directory, a cgroup and part of a log path.
-        let safe = !uid.is_empty() && uid.len() <= 63 && uid.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let safe =
+            !uid.is_empty() && uid.len() <= 63 && uid.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         if !safe {
             let what = "must be 1 to 63 letters, digits or '-', as in a UUID";
             return Err(place.problem(&path.field("uid"), what));
@@ -81,7 +94,8 @@ fn metadata(pod: &Pod, place: Place<'_>, path: &Path) -> Result<(), Problem> {
     let mut bytes = 0;
     for (key, value) in meta.annotations.iter().flatten() {
         let entry = path.field("annotations").key(key);
-        name::qualified(&key.to_lowercase()).map_err(|what| place.problem(&entry, format!("the key {what}")))?;
+        name::qualified(&key.to_lowercase())
+            .map_err(|what| place.problem(&entry, format!("the key {what}")))?;
         bytes += key.len() + value.len();
     }
     if bytes > 256 * 1024 {

@@ -145,7 +145,11 @@ pub struct Decision {
 pub fn plan(spec: &Spec, observed: &Observed, now: Moment) -> Decision {
     let mut planner = Planner { spec, observed, now, actions: Vec::new(), wake_at: None };
     let stop = observed.stop.or_else(|| {
-        phase::is_over(spec, observed).then(|| Stop { deadline: now + spec.grace, forced: false, requested: false })
+        phase::is_over(spec, observed).then(|| Stop {
+            deadline: now + spec.grace,
+            forced: false,
+            requested: false,
+        })
     });
     let stage = match stop {
         Some(stop) => planner.terminate(stop),

@@ -148,7 +148,10 @@ impl Observed {
     /// The newest instance of a container.
     #[must_use]
     pub fn latest(&self, container: &str) -> Option<&Instance> {
-        self.instances.iter().filter(|instance| instance.name == container).max_by_key(|instance| instance.attempt)
+        self.instances
+            .iter()
+            .filter(|instance| instance.name == container)
+            .max_by_key(|instance| instance.attempt)
     }
 
     /// The newest instance of a container in one sandbox.

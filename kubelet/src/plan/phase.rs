@@ -31,18 +31,22 @@ impl std::fmt::Display for Phase {
 
 /// Whether an init container failed for good.
 fn init_failed(spec: &Spec, observed: &Observed) -> bool {
-    spec.of_role(Role::Init).any(|container| match observed.latest(&container.name).map(|latest| &latest.state) {
-        Some(State::Exited(exit)) => exit.code != 0 && container.restart == RestartPolicy::Never,
-        _ => false,
+    spec.of_role(Role::Init).any(|container| {
+        match observed.latest(&container.name).map(|latest| &latest.state) {
+            Some(State::Exited(exit)) => exit.code != 0 && container.restart == RestartPolicy::Never,
+            _ => false,
+        }
     })
 }
 
 /// Whether no container is left to run: the pod ends by itself.
 pub(super) fn is_over(spec: &Spec, observed: &Observed) -> bool {
-    let ended = |container: &super::ContainerSpec| match observed.latest(&container.name).map(|latest| &latest.state) {
-        Some(State::Exited(exit)) => !container.restart.restarts(exit.code),
-        _ => false,
-    };
+    let ended =
+        |container: &super::ContainerSpec| match observed.latest(&container.name).map(|latest| &latest.state)
+        {
+            Some(State::Exited(exit)) => !container.restart.restarts(exit.code),
+            _ => false,
+        };
     init_failed(spec, observed) || spec.of_role(Role::Regular).all(ended)
 }
 

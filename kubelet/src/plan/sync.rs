@@ -1,6 +1,9 @@
 //! Making the containers of a pod run.
 
-use super::{Action, ContainerSpec, Instance, Moment, Object, Planner, RestartPolicy, Role, Sandbox, State, VolumeState};
+use super::{
+    Action, ContainerSpec, Instance, Moment, Object, Planner, RestartPolicy, Role, Sandbox, State,
+    VolumeState,
+};
 
 /// Whether there is something to run.
 pub(super) enum Outcome {
@@ -40,15 +43,21 @@ impl<'a> Planner<'a> {
             return Outcome::GivenUp;
         }
         let deadline = self.now + self.spec.grace;
-        let alive: Vec<&Instance> = self.observed.instances.iter().filter(|instance| instance.alive()).collect();
+        let alive: Vec<&Instance> =
+            self.observed.instances.iter().filter(|instance| instance.alive()).collect();
         for instance in &alive {
             self.stop_instance(instance, deadline);
         }
-        let starting = self.spec.containers.iter().any(|container| self.busy(&Object::Container(container.name.clone())));
+        let starting = self
+            .spec
+            .containers
+            .iter()
+            .any(|container| self.busy(&Object::Container(container.name.clone())));
         if !alive.is_empty() || starting {
             return Outcome::Syncing;
         }
-        let standing: Vec<&Sandbox> = self.observed.sandboxes.iter().filter(|sandbox| !sandbox.stopped).collect();
+        let standing: Vec<&Sandbox> =
+            self.observed.sandboxes.iter().filter(|sandbox| !sandbox.stopped).collect();
         for sandbox in &standing {
             self.act(Action::StopSandbox { id: sandbox.id.clone() });
         }
@@ -90,7 +99,8 @@ impl<'a> Planner<'a> {
         // Once a regular container was created, initialization is history, even if its records are gone.
         let in_sandbox = |container: &ContainerSpec| observed.latest_in(&container.name, &sandbox.id);
         let past = spec.of_role(Role::Regular).any(|container| in_sandbox(container).is_some());
-        let init: Vec<&ContainerSpec> = spec.containers.iter().filter(|container| container.role != Role::Regular).collect();
+        let init: Vec<&ContainerSpec> =
+            spec.containers.iter().filter(|container| container.role != Role::Regular).collect();
         for (position, container) in init.iter().enumerate() {
             let instance = in_sandbox(container);
             let later_known = past || init[position + 1..].iter().any(|later| in_sandbox(later).is_some());
@@ -201,7 +211,11 @@ impl<'a> Planner<'a> {
             let empty = !observed.instances.iter().any(|instance| instance.sandbox == sandbox.id);
             if empty && !kept_sandboxes.contains(&sandbox.id.as_str()) {
                 let id = sandbox.id.clone();
-                self.act(if sandbox.stopped { Action::RemoveSandbox { id } } else { Action::StopSandbox { id } });
+                self.act(if sandbox.stopped {
+                    Action::RemoveSandbox { id }
+                } else {
+                    Action::StopSandbox { id }
+                });
             }
         }
     }

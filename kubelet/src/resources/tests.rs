@@ -79,6 +79,9 @@ fn a_pod_is_limited_only_if_every_container_is() {
     assert_eq!((one.cpu_quota, one.memory_limit_in_bytes), (0, 0));
     let host = Host { cgroup_v2: true, memory_bytes: 1 << 30, ..Host::default() };
     let own = container_resources(&Pod::default(), &limited, &host);
-    assert_eq!((own.cpu_period, own.cpu_quota, own.cpu_shares, own.memory_limit_in_bytes), (100_000, 100_000, 1024, 1 << 20));
+    assert_eq!(
+        (own.cpu_period, own.cpu_quota, own.cpu_shares, own.memory_limit_in_bytes),
+        (100_000, 100_000, 1024, 1 << 20)
+    );
     assert_eq!(own.unified["memory.oom.group"], "1");
 }

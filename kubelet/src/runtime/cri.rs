@@ -187,7 +187,9 @@ impl Runtime for Cri {
                         changed.notify_one();
                     }
                 }
-                Ok(None) => return failed(OPERATION, uid, &Status::unavailable("the runtime ended the stream")),
+                Ok(None) => {
+                    return failed(OPERATION, uid, &Status::unavailable("the runtime ended the stream"));
+                }
                 Err(status) => return failed(OPERATION, uid, &status),
             }
         }
@@ -208,8 +210,9 @@ impl Runtime for Cri {
     async fn stop_sandbox(&self, id: &str) -> Result<()> {
         let request = v1::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
         let mut runtime = self.runtime.clone();
-        let answer =
-            call("stop sandbox", id, SANDBOX, request, |request| async move { runtime.stop_pod_sandbox(request).await });
+        let answer = call("stop sandbox", id, SANDBOX, request, |request| async move {
+            runtime.stop_pod_sandbox(request).await
+        });
         existing(answer.await).map(drop)
     }
 
@@ -226,8 +229,9 @@ impl Runtime for Cri {
         let image = v1::ImageSpec { image: reference.to_owned(), ..Default::default() };
         let request = v1::ImageStatusRequest { image: Some(image), verbose: false };
         let mut images = self.image.clone();
-        let answer =
-            call("look at image", reference, ASK, request, |request| async move { images.image_status(request).await });
+        let answer = call("look at image", reference, ASK, request, |request| async move {
+            images.image_status(request).await
+        });
         Ok(existing(answer.await)?.and_then(|response| response.image).map(|image| Image {
             id: image.id,
             user: ImageUser { uid: image.uid.map(|uid| uid.value), username: image.username },
@@ -242,9 +246,15 @@ impl Runtime for Cri {
         };
         let request = v1::PullImageRequest { image: Some(image), auth: None, sandbox_config: Some(sandbox) };
         let mut images = self.image.clone();
-        call("pull image", reference, PULL, request, |request| async move { images.pull_image(request).await })
-            .await
-            .map(drop)
+        call(
+            "pull image",
+            reference,
+            PULL,
+            request,
+            |request| async move { images.pull_image(request).await },
+        )
+        .await
+        .map(drop)
     }
 
     async fn create(
@@ -260,16 +270,18 @@ impl Runtime for Cri {
             sandbox_config: Some(sandbox_config),
         };
         let mut runtime = self.runtime.clone();
-        let answer =
-            call("create container", &name, DO, request, |request| async move { runtime.create_container(request).await });
+        let answer = call("create container", &name, DO, request, |request| async move {
+            runtime.create_container(request).await
+        });
         answer.await.map(|response| response.container_id)
     }
 
     async fn start(&self, id: &str) -> Result<()> {
         let request = v1::StartContainerRequest { container_id: id.to_owned() };
         let mut runtime = self.runtime.clone();
-        let answer =
-            call("start container", id, DO, request, |request| async move { runtime.start_container(request).await });
+        let answer = call("start container", id, DO, request, |request| async move {
+            runtime.start_container(request).await
+        });
         answer.await.map(drop)
     }
 
@@ -287,8 +299,9 @@ impl Runtime for Cri {
     async fn remove(&self, id: &str) -> Result<()> {
         let request = v1::RemoveContainerRequest { container_id: id.to_owned() };
         let mut runtime = self.runtime.clone();
-        let answer =
-            call("remove container", id, DO, request, |request| async move { runtime.remove_container(request).await });
+        let answer = call("remove container", id, DO, request, |request| async move {
+            runtime.remove_container(request).await
+        });
         existing(answer.await).map(drop)
     }
 

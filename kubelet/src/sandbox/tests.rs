@@ -15,7 +15,12 @@ fn config(spec: PodSpec) -> cri_api::v1::PodSandboxConfig {
 }
 
 fn with_port() -> Container {
-    let port = ContainerPort { container_port: 80, host_port: Some(8080), protocol: Some("UDP".to_owned()), ..ContainerPort::default() };
+    let port = ContainerPort {
+        container_port: 80,
+        host_port: Some(8080),
+        protocol: Some("UDP".to_owned()),
+        ..ContainerPort::default()
+    };
     Container { ports: Some(vec![port]), ..Container::default() }
 }
 
@@ -27,7 +32,10 @@ fn a_sandbox_carries_identity_ports_and_logs() {
         ..PodSpec::default()
     });
     let metadata = config.metadata.unwrap();
-    assert_eq!((metadata.name.as_str(), metadata.namespace.as_str(), metadata.attempt), ("web", "default", 3));
+    assert_eq!(
+        (metadata.name.as_str(), metadata.namespace.as_str(), metadata.attempt),
+        ("web", "default", 3)
+    );
     assert_eq!((config.hostname.as_str(), config.log_directory.as_str()), ("web", "/logs/default_web_u1"));
     assert_eq!(config.port_mappings.len(), 1, "ports of init containers are not published");
     assert_eq!((config.port_mappings[0].protocol, config.port_mappings[0].host_port), (1, 8080));
@@ -36,11 +44,8 @@ fn a_sandbox_carries_identity_ports_and_logs() {
 
 #[test]
 fn in_the_hosts_network_there_is_no_host_name_and_nothing_to_publish() {
-    let config = config(PodSpec {
-        containers: vec![with_port()],
-        host_network: Some(true),
-        ..PodSpec::default()
-    });
+    let config =
+        config(PodSpec { containers: vec![with_port()], host_network: Some(true), ..PodSpec::default() });
     assert!(config.hostname.is_empty() && config.port_mappings.is_empty());
 }
 

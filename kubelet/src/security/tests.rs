@@ -74,16 +74,23 @@ fn a_privileged_container_is_neither_masked_nor_filtered_by_default() {
 
 #[test]
 fn local_seccomp_profiles_are_below_the_root() {
-    let profile = SeccompProfile { type_: "Localhost".to_owned(), localhost_profile: Some("a/b.json".to_owned()) };
+    let profile =
+        SeccompProfile { type_: "Localhost".to_owned(), localhost_profile: Some("a/b.json".to_owned()) };
     let pod = PodSecurityContext { seccomp_profile: Some(profile), ..PodSecurityContext::default() };
     let seccomp = merged(pod, SecurityContext::default()).seccomp.unwrap();
-    assert_eq!((seccomp.profile_type(), seccomp.localhost_ref.as_str()), (ProfileType::Localhost, "/seccomp/a/b.json"));
+    assert_eq!(
+        (seccomp.profile_type(), seccomp.localhost_ref.as_str()),
+        (ProfileType::Localhost, "/seccomp/a/b.json")
+    );
 }
 
 #[test]
 fn namespace_modes_follow_the_spec() {
     let plain = namespaces(&PodSpec::default());
-    assert_eq!((plain.network(), plain.pid(), plain.ipc()), (NamespaceMode::Pod, NamespaceMode::Container, NamespaceMode::Pod));
+    assert_eq!(
+        (plain.network(), plain.pid(), plain.ipc()),
+        (NamespaceMode::Pod, NamespaceMode::Container, NamespaceMode::Pod)
+    );
     let host = PodSpec {
         host_network: Some(true),
         host_ipc: Some(true),
@@ -91,5 +98,8 @@ fn namespace_modes_follow_the_spec() {
         ..PodSpec::default()
     };
     let host = namespaces(&host);
-    assert_eq!((host.network(), host.pid(), host.ipc()), (NamespaceMode::Node, NamespaceMode::Pod, NamespaceMode::Node));
+    assert_eq!(
+        (host.network(), host.pid(), host.ipc()),
+        (NamespaceMode::Node, NamespaceMode::Pod, NamespaceMode::Node)
+    );
 }

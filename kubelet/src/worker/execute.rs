@@ -45,7 +45,8 @@ pub(super) enum Effect {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub trouble: Trouble,
-    pub instance: Option<Instance>,
+    /// Boxed: most failures have none, and an error should be small.
+    pub instance: Option<Box<Instance>>,
 }
 
 impl Failure {
@@ -122,7 +123,10 @@ impl<R> Executor<R> {
 
     fn container(&self, name: &str) -> Option<&Container> {
         let spec = self.pod.spec.as_ref()?;
-        spec.containers.iter().chain(spec.init_containers.iter().flatten()).find(|container| container.name == name)
+        spec.containers
+            .iter()
+            .chain(spec.init_containers.iter().flatten())
+            .find(|container| container.name == name)
     }
 
     fn sandbox_config(&self, attempt: u32) -> PodSandboxConfig {
@@ -153,18 +157,26 @@ impl<R: Runtime> Executor<R> {
             Action::CreateSandbox { attempt } => self.create_sandbox(*attempt).await,
             Action::StopSandbox { id } => {
                 let stopped = self.runtime.stop_sandbox(id).await;
-                stopped.map(|()| Effect::SandboxStopped(id.clone())).map_err(|error| Failure::new("KillPodSandboxError", &error))
+                stopped
+                    .map(|()| Effect::SandboxStopped(id.clone()))
+                    .map_err(|error| Failure::new("KillPodSandboxError", &error))
             }
             Action::RemoveSandbox { id } => {
                 let removed = self.runtime.remove_sandbox(id).await;
-                removed.map(|()| Effect::Removed(id.clone())).map_err(|error| Failure::new("RemovePodSandboxError", &error))
+                removed
+                    .map(|()| Effect::Removed(id.clone()))
+                    .map_err(|error| Failure::new("RemovePodSandboxError", &error))
             }
             Action::EnsureImage { container, attempt } => self.ensure_image(container, *attempt, state).await,
-            Action::StartContainer { container, attempt, .. } => self.start(container, *attempt, &state).await,
+            Action::StartContainer { container, attempt, .. } => {
+                self.start(container, *attempt, &state).await
+            }
             Action::StopContainer { id, deadline } => self.stop(id, *deadline, state.now).await,
             Action::RemoveContainer { id } => {
                 let removed = self.runtime.remove(id).await;
-                removed.map(|()| Effect::Removed(id.clone())).map_err(|error| Failure::new("RemoveContainerError", &error))
+                removed
+                    .map(|()| Effect::Removed(id.clone()))
+                    .map_err(|error| Failure::new("RemoveContainerError", &error))
             }
         }
     }
@@ -203,14 +215,21 @@ impl<R: Runtime> Executor<R> {
 
     async fn create_sandbox(&self, attempt: u32) -> Result<Effect, Failure> {
         let logs = self.layout.pod_logs(&self.identity);
-        blocking(move || make_directory(&logs, 0o755).map_err(|error| Failure::new("FailedCreatePodSandBox", &error)))
-            .await?;
+        blocking(move || {
+            make_directory(&logs, 0o755).map_err(|error| Failure::new("FailedCreatePodSandBox", &error))
+        })
+        .await?;
         let made = self.runtime.run_sandbox(self.sandbox_config(attempt)).await;
         made.map(Effect::SandboxMade).map_err(|error| Failure::new("FailedCreatePodSandBox", &error))
     }
 
     async fn ensure_image(&self, name: &str, attempt: u32, state: State) -> Result<Effect, Failure> {
-        let missing = || Failure::new("CreateContainerConfigError", &Missing(format!("container {name:?} is not in the manifest")));
+        let missing = || {
+            Failure::new(
+                "CreateContainerConfigError",
+                &Missing(format!("container {name:?} is not in the manifest")),
+            )
+        };
         let container = self.spec.container(name).ok_or_else(missing)?;
         let reference = &container.image;
         let inspect = |error: &RuntimeError| Failure::new("ImageInspectError", error);
@@ -245,10 +264,13 @@ impl<R: Runtime> Executor<R> {
 
     async fn start(&self, name: &str, attempt: u32, state: &State) -> Result<Effect, Failure> {
         let config_error = |text: String| Failure::new("CreateContainerConfigError", &Missing(text));
-        let container =
-            self.container(name).ok_or_else(|| config_error(format!("container {name:?} is not in the manifest")))?;
-        let sandbox = state.sandbox.as_ref().ok_or_else(|| config_error("the pod has no sandbox".to_owned()))?;
-        let image = state.image.as_ref().ok_or_else(|| config_error(format!("container {name:?} has no image")))?;
+        let container = self
+            .container(name)
+            .ok_or_else(|| config_error(format!("container {name:?} is not in the manifest")))?;
+        let sandbox =
+            state.sandbox.as_ref().ok_or_else(|| config_error("the pod has no sandbox".to_owned()))?;
+        let image =
+            state.image.as_ref().ok_or_else(|| config_error(format!("container {name:?} has no image")))?;
         self.write_files(container, attempt, sandbox).await?;
         let setting = Setting {
             host: &self.host,
@@ -285,14 +307,20 @@ impl<R: Runtime> Executor<R> {
                 if let Ok(Some(state)) = now {
                     instance.state = state;
                 }
-                let trouble = Trouble::new("RunContainerError", &NotStarted { name: name.to_owned(), source: error });
-                Err(Failure { trouble, instance: Some(instance) })
+                let trouble =
+                    Trouble::new("RunContainerError", &NotStarted { name: name.to_owned(), source: error });
+                Err(Failure { trouble, instance: Some(Box::new(instance)) })
             }
         }
     }
 
     /// What a container finds of the pod: its hosts file, a place for its last words, and a directory for its log.
-    async fn write_files(&self, container: &Container, attempt: u32, sandbox: &Sandbox) -> Result<(), Failure> {
+    async fn write_files(
+        &self,
+        container: &Container,
+        attempt: u32,
+        sandbox: &Sandbox,
+    ) -> Result<(), Failure> {
         let hosts = mounts_etc_hosts(container).then(|| {
             let addresses = if sandbox.host_network { &[] } else { sandbox.addresses.as_slice() };
             (self.layout.etc_hosts(self.uid()), hosts_file(&self.pod, addresses, &self.host))
@@ -354,13 +382,15 @@ fn volumes_of(pod: &Pod, directory: &Path) -> Result<BTreeMap<String, Box<dyn vo
         group: group.and_then(|gid| u32::try_from(gid).ok()),
         memory_bytes: u64::try_from(memory).ok().filter(|bytes| *bytes > 0),
     };
-    let bytes = |text: &str| Quantity::parse(text).ok().and_then(|quantity| u64::try_from(quantity.value()).ok());
+    let bytes =
+        |text: &str| Quantity::parse(text).ok().and_then(|quantity| u64::try_from(quantity.value()).ok());
     volumes::of_spec(spec, &setting, bytes).map_err(|error| Failure::new("FailedMount", &error))
 }
 
 fn failed_volume(name: &str, error: &volumes::VolumeError) -> Failure {
     let mut failure = Failure::new("FailedMount", error);
-    failure.trouble.message = format!("MountVolume.SetUp failed for volume {name:?}: {}", failure.trouble.message);
+    failure.trouble.message =
+        format!("MountVolume.SetUp failed for volume {name:?}: {}", failure.trouble.message);
     failure
 }
 

@@ -107,7 +107,7 @@ impl Handle {
 pub fn spawn<R: Runtime>(config: Config<R>) -> Handle {
     let spec = Spec::of(&config.pod, config.remove);
     let (requests, inbox) = mpsc::channel(8);
-    let (publish, snapshots) = watch::channel(Snapshot::initial(&spec, &config.pod, &config.layout));
+    let (publish, snapshots) = watch::channel(Snapshot::initial(&spec, &config.pod));
     let executor = Executor::new(&config);
     let worker = Worker {
         spec,
@@ -206,7 +206,9 @@ impl<R: Runtime> Worker<R> {
         for action in &decision.actions {
             self.launch(action.clone(), now);
         }
-        let snapshot = Snapshot::of(&self.spec, &self.observed, &self.troubles, decision.stage, now, &self.executor);
+        let before = self.publish.borrow().clone();
+        let (spec, observed, troubles) = (&self.spec, &self.observed, &self.troubles);
+        let snapshot = Snapshot::of(spec, observed, troubles, decision.stage, now, &self.executor, &before);
         self.publish.send_if_modified(|published| {
             let differs = !published.same_as(&snapshot);
             if differs {
@@ -342,9 +344,10 @@ impl<R: Runtime> Worker<R> {
         let Failure { trouble, instance } = failure;
         tracing::debug!(pod = %self.executor.pod_name(), ?action, "action failed: {}", trouble.message);
         // A started container that exited at once has its own back-off.
-        let exited = instance.as_ref().is_some_and(|instance| matches!(instance.state, plan::State::Exited(_)));
+        let exited =
+            instance.as_ref().is_some_and(|instance| matches!(instance.state, plan::State::Exited(_)));
         if let Some(instance) = instance {
-            self.view.advance(&mut self.observed, instance, generation);
+            self.view.advance(&mut self.observed, *instance, generation);
         }
         let delay = match action {
             _ if exited => Duration::ZERO,
@@ -354,7 +357,9 @@ impl<R: Runtime> Worker<R> {
             | Action::RemoveSandbox { .. }
             | Action::TeardownVolumes => RETRY_STOP,
             Action::EnsureImage { container, .. } => match self.spec.container(container) {
-                Some(container) if trouble.reason == "ErrImagePull" => self.pulls.bump(&container.image, now, now),
+                Some(container) if trouble.reason == "ErrImagePull" => {
+                    self.pulls.bump(&container.image, now, now)
+                }
                 _ => RETRY,
             },
             _ => RETRY,

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::execute::Executor;
-use crate::layout::Layout;
 use crate::names::Identity;
 use crate::plan::{ContainerSpec, Exit, Moment, Object, Observed, Phase, Role, Spec, Stage, State, phase};
 
@@ -73,7 +72,9 @@ pub struct ContainerStatus {
     pub id: Option<String>,
     /// Where it is.
     pub state: ContainerState,
-    /// How the instance before ended.
+    /// Whether the newest instance has ended: it writes no more to its log.
+    pub ended: bool,
+    /// How the last instance ended, if the container waits or runs again since.
     pub last: Option<Exit>,
     /// The log of the newest instance.
     pub log: Option<PathBuf>,
@@ -94,13 +95,14 @@ pub enum ContainerState {
 }
 
 impl Snapshot {
-    pub(super) fn initial(spec: &Spec, pod: &Pod, _layout: &Layout) -> Self {
+    pub(super) fn initial(spec: &Spec, pod: &Pod) -> Self {
         let waiting = |container: &ContainerSpec| ContainerStatus {
             name: container.name.clone(),
             role: container.role,
             restarts: 0,
             id: None,
             state: ContainerState::Waiting(not_yet(spec)),
+            ended: false,
             last: None,
             log: None,
         };
@@ -124,29 +126,49 @@ impl Snapshot {
         stage: Stage,
         now: Moment,
         executor: &Executor<R>,
+        before: &Self,
     ) -> Self {
         let sandbox = observed.newest_sandbox();
+        // How containers ended is remembered after they were removed, and a terminal phase is final (2.4).
+        let container = |container: &ContainerSpec| {
+            let known =
+                before.containers.iter().find(|known| known.name == container.name && known.id.is_some());
+            match known {
+                Some(known) if observed.latest(&container.name).is_none() => known.clone(),
+                _ => status(spec, container, observed, troubles, now, executor),
+            }
+        };
         let own = |object: &Object| !matches!(object, Object::Image(_) | Object::Container(_));
         Self {
             generation: 0,
             pod: executor.identity().clone(),
-            phase: phase(spec, observed),
+            phase: if before.phase.is_terminal() { before.phase } else { phase(spec, observed) },
             stage,
             stop_requested: observed.stop.is_some_and(|stop| stop.requested),
             sandbox: sandbox.map(|sandbox| sandbox.id.clone()),
             addresses: sandbox.map(|sandbox| sandbox.addresses.clone()).unwrap_or_default(),
-            containers: spec
-                .containers
+            containers: spec.containers.iter().map(container).collect(),
+            troubles: troubles
                 .iter()
-                .map(|container| status(spec, container, observed, troubles, now, executor))
+                .filter(|(object, _)| own(object))
+                .map(|(_, trouble)| trouble.clone())
                 .collect(),
-            troubles: troubles.iter().filter(|(object, _)| own(object)).map(|(_, trouble)| trouble.clone()).collect(),
         }
     }
 
     /// Whether nothing but the count differs.
     pub(super) fn same_as(&self, other: &Self) -> bool {
-        let Self { generation: _, pod, phase, stage, stop_requested, sandbox, addresses, containers, troubles } = self;
+        let Self {
+            generation: _,
+            pod,
+            phase,
+            stage,
+            stop_requested,
+            sandbox,
+            addresses,
+            containers,
+            troubles,
+        } = self;
         (pod, phase, stage, stop_requested, sandbox, addresses, containers, troubles)
             == (
                 &other.pod,
@@ -179,7 +201,8 @@ impl Snapshot {
 }
 
 fn not_yet(spec: &Spec) -> Trouble {
-    let reason = if spec.of_role(Role::Init).next().is_some() { "PodInitializing" } else { "ContainerCreating" };
+    let reason =
+        if spec.of_role(Role::Init).next().is_some() { "PodInitializing" } else { "ContainerCreating" };
     Trouble { reason: reason.to_owned(), message: String::new() }
 }
 
@@ -198,7 +221,9 @@ fn status<R>(
     let before = observed
         .instances
         .iter()
-        .filter(|instance| instance.name == container.name && Some(&instance.id) != latest.map(|latest| &latest.id))
+        .filter(|instance| {
+            instance.name == container.name && Some(&instance.id) != latest.map(|latest| &latest.id)
+        })
         .max_by_key(|instance| instance.attempt)
         .and_then(|instance| match &instance.state {
             State::Exited(exit) => Some(exit.clone()),
@@ -211,7 +236,10 @@ fn status<R>(
         Some(State::Running { started_at }) => ContainerState::Running { started_at: *started_at },
         Some(State::Exited(exit)) => {
             let again = container.restart.restarts(exit.code) && observed.stop.is_none();
-            match (again, observed.backoff.wait(&container.backoff_key(), exit.finished_at, now)) {
+            // The next delay is known as soon as the restart begins; it is not waited for yet.
+            let starting = observed.busy.contains(&Object::Container(container.name.clone()));
+            let wait = observed.backoff.wait(&container.backoff_key(), exit.finished_at, now);
+            match (again, wait.filter(|_| !starting)) {
                 (false, _) => ContainerState::Terminated(exit.clone()),
                 (true, waits) => {
                     last = Some(exit.clone());
@@ -229,6 +257,7 @@ fn status<R>(
         restarts: latest.map_or(0, |latest| latest.attempt),
         id: latest.map(|latest| latest.id.clone()),
         state,
+        ended: matches!(latest.map(|latest| &latest.state), Some(State::Exited(_))),
         last,
         log: latest.map(|latest| executor.log_path(&container.name, latest.attempt)),
     }

@@ -63,7 +63,13 @@ impl View {
     }
 
     /// Merges a list asked for at `generation`; true if that changed anything.
-    pub fn merge(&mut self, observed: &mut Observed, seen: PodView, generation: Generation, now: Moment) -> bool {
+    pub fn merge(
+        &mut self,
+        observed: &mut Observed,
+        seen: PodView,
+        generation: Generation,
+        now: Moment,
+    ) -> bool {
         let mut changed = false;
         for known in &mut observed.sandboxes {
             let found = seen.sandboxes.iter().find(|sandbox| sandbox.id == known.id);

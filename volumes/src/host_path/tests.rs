@@ -45,7 +45,10 @@ fn what_is_missing_is_an_error_or_made_with_its_mode() {
     let missing = directory.path().join("a/b");
     let error = prepare(&missing, "Directory").unwrap_err();
     assert!(error.ends_with("is not a directory"), "{error}");
-    assert!(prepare(&missing, "FileOrCreate").unwrap_err().starts_with("look at host path"), "no directory for it");
+    assert!(
+        prepare(&missing, "FileOrCreate").unwrap_err().starts_with("look at host path"),
+        "no directory for it"
+    );
     prepare(&missing, "DirectoryOrCreate").unwrap();
     assert!(missing.is_dir());
     let file = missing.join("file");

@@ -80,7 +80,10 @@ pub async fn refuse_second(connection: &Connection, pod: &Pod) -> Result<()> {
         cri_api::v1::PodSandboxState::SandboxNotready => ("exists", ""),
     };
     let Identity { name, namespace, .. } = identity;
-    Err(Error::Usage(format!("pod {namespace}/{name} {} already; `orlop rm{} {name}` removes it", state.0, state.1)))
+    Err(Error::Usage(format!(
+        "pod {namespace}/{name} {} already; `orlop rm{} {name}` removes it",
+        state.0, state.1
+    )))
 }
 
 #[cfg(test)]

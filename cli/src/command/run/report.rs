@@ -21,6 +21,9 @@ const HOPELESS: &[&str] = &[
     "FailedCreatePodSandBox",
 ];
 
+/// What runtimes call a container whose program could not be executed.
+const NOT_STARTED: &[&str] = &["StartError", "ContainerCannotRun"];
+
 /// Why the pod will not come up, if it will not.
 pub fn hopeless(snapshot: &Snapshot) -> Option<String> {
     let of_pod = snapshot.troubles.iter().map(|trouble| (String::new(), trouble));
@@ -29,8 +32,20 @@ pub fn hopeless(snapshot: &Snapshot) -> Option<String> {
         _ => None,
     });
     let mut all = of_pod.chain(of_containers);
-    let (whose, trouble) = all.find(|(_, trouble)| HOPELESS.contains(&trouble.reason.as_str()))?;
-    Some(format!("pod {}{whose}: {}: {}", snapshot.pod.name, trouble.reason, trouble.message))
+    let name = &snapshot.pod.name;
+    if let Some((whose, trouble)) = all.find(|(_, trouble)| HOPELESS.contains(&trouble.reason.as_str())) {
+        return Some(format!("pod {name}{whose}: {}: {}", trouble.reason, trouble.message));
+    }
+    snapshot.containers.iter().find_map(|container| {
+        let exit = match &container.state {
+            ContainerState::Terminated(exit) => exit,
+            ContainerState::Waiting(_) | ContainerState::Running { .. } => container.last.as_ref()?,
+        };
+        let hopeless = NOT_STARTED.contains(&exit.reason.as_str());
+        hopeless.then(|| {
+            format!("pod {name}, container {}: {}: {}", container.name, exit.reason, exit.message.trim())
+        })
+    })
 }
 
 /// Remembers what was told, and tells what is new.
@@ -89,7 +104,8 @@ impl Report {
         if ready && !self.address_told {
             self.address_told = true;
             let addresses: Vec<String> = snapshot.addresses.iter().map(ToString::to_string).collect();
-            let address = if addresses.is_empty() { "the host's network".to_owned() } else { addresses.join(", ") };
+            let address =
+                if addresses.is_empty() { "the host's network".to_owned() } else { addresses.join(", ") };
             self.tell(&format!("pod {} has its sandbox; address {address}", self.name));
             for port in &self.ports {
                 self.tell(&format!("pod {} publishes {port}", self.name));
@@ -118,7 +134,9 @@ fn describe(container: &ContainerStatus) -> String {
     match &container.state {
         ContainerState::Waiting(trouble) if trouble.message.is_empty() => String::new(),
         ContainerState::Waiting(trouble) => match &container.last {
-            Some(exit) if trouble.reason == "CrashLoopBackOff" => format!("{}; {}", ended(exit), trouble.message),
+            Some(exit) if trouble.reason == "CrashLoopBackOff" => {
+                format!("{}; {}", ended(exit), trouble.message)
+            }
             _ => format!("waits: {}: {}", trouble.reason, trouble.message),
         },
         ContainerState::Running { .. } if container.restarts > 0 => {

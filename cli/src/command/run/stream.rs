@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kubelet::layout::Layout;
 use kubelet::plan::Stage;
-use kubelet::worker::{ContainerState, ContainerStatus, Snapshot};
+use kubelet::worker::{ContainerStatus, Snapshot};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -83,10 +83,13 @@ impl Reader {
             attempt += 1;
             // The next instance may be long in coming, or never come.
             let more = |snapshot: &Snapshot| {
-                snapshot.stage == Stage::Terminated || known(snapshot, &self.name).is_some_and(|c| newest(c) >= Some(attempt))
+                snapshot.stage == Stage::Terminated
+                    || known(snapshot, &self.name).is_some_and(|c| newest(c) >= Some(attempt))
             };
             let ended = match snapshots.wait_for(more).await {
-                Ok(snapshot) => known(&snapshot, &self.name).is_none_or(|container| newest(container) < Some(attempt)),
+                Ok(snapshot) => {
+                    known(&snapshot, &self.name).is_none_or(|container| newest(container) < Some(attempt))
+                }
                 Err(_) => true,
             };
             if ended {
@@ -96,7 +99,8 @@ impl Reader {
     }
 
     async fn one(&self, path: &Path, attempt: watch::Receiver<Attempt>) -> Result<()> {
-        let printed = follow(path, None, attempt, |line| self.printer.print(self.index, &self.name, line)).await;
+        let printed =
+            follow(path, None, attempt, |line| self.printer.print(self.index, &self.name, line)).await;
         printed.map_err(|source| Error::io("read", path.display().to_string(), source))
     }
 }
@@ -117,14 +121,7 @@ fn state_of(snapshot: &Snapshot, name: &str, attempt: u32) -> Attempt {
         || match newest(container) {
             None => false,
             Some(newest) if newest > attempt => true,
-            Some(newest) => {
-                newest == attempt && (matches!(container.state, ContainerState::Terminated(_)) || exited(container))
-            }
+            Some(newest) => newest == attempt && container.ended,
         };
     if over { Attempt::Ended } else { Attempt::Live }
-}
-
-/// A container that waits to be started again has ended with its newest instance.
-fn exited(container: &ContainerStatus) -> bool {
-    matches!(container.state, ContainerState::Waiting(_)) && container.last.is_some()
 }

@@ -21,7 +21,9 @@ async fn a_log_is_followed_from_before_it_exists_until_its_writer_has_ended() {
     let (state, attempt) = watch::channel(Attempt::Live);
     let (lines, mut seen) = mpsc::unbounded_channel();
     let followed = path.clone();
-    let task = tokio::spawn(async move { follow(&followed, None, attempt, |line| lines.send(text(line)).unwrap()).await });
+    let task = tokio::spawn(async move {
+        follow(&followed, None, attempt, |line| lines.send(text(line)).unwrap()).await
+    });
     fs::create_dir(directory.path().join("web")).unwrap();
     let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
     for number in 0..3 {
@@ -43,7 +45,8 @@ async fn an_instance_that_never_wrote_ends_its_log_too() {
     let attempt = watch::channel(Attempt::Ended).1;
     let count = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&count);
-    let ended = follow(&directory.path().join("none/0.log"), None, attempt, |_| *counter.lock().unwrap() += 1);
+    let path = directory.path().join("none/0.log");
+    let ended = follow(&path, None, attempt, |_| *counter.lock().unwrap() += 1);
     timeout(PATIENCE, ended).await.unwrap().unwrap();
     assert_eq!(*count.lock().unwrap(), 0);
 }

@@ -11,7 +11,12 @@ use crate::env::FIELD_PATHS;
 use crate::quantity::Quantity;
 
 /// Checks every container of the pod; `volumes` are the names their mounts may use.
-pub(super) fn all(spec: &PodSpec, volumes: &BTreeSet<&str>, place: Place<'_>, path: &Path) -> Result<(), Problem> {
+pub(super) fn all(
+    spec: &PodSpec,
+    volumes: &BTreeSet<&str>,
+    place: Place<'_>,
+    path: &Path,
+) -> Result<(), Problem> {
     let mut names = BTreeSet::new();
     let mut host_ports = BTreeSet::new();
     let init = spec.init_containers.iter().flatten().map(|container| ("initContainers", container));
@@ -41,7 +46,9 @@ fn one(
         return Err(place.problem(&at.field("image"), "is required"));
     }
     if image.trim() != image {
-        return Err(place.problem(&at.field("image"), format!("{image:?} must not begin or end with a space")));
+        return Err(
+            place.problem(&at.field("image"), format!("{image:?} must not begin or end with a space"))
+        );
     }
     if let Some(policy) = &container.image_pull_policy {
         place.one_of(&at.field("imagePullPolicy"), policy, &["Always", "IfNotPresent", "Never"])?;
@@ -76,7 +83,9 @@ fn env(spec: &PodSpec, variable: &EnvVar, place: Place<'_>, at: &Path) -> Result
         (Some(field), None) => {
             let path = from.field("fieldRef").field("fieldPath");
             let subscripted = ["metadata.labels['", "metadata.annotations['"];
-            if subscripted.iter().any(|prefix| field.field_path.starts_with(prefix)) && field.field_path.ends_with("']") {
+            if subscripted.iter().any(|prefix| field.field_path.starts_with(prefix))
+                && field.field_path.ends_with("']")
+            {
                 return Ok(());
             }
             place.one_of(&path, &field.field_path, FIELD_PATHS)
@@ -102,7 +111,12 @@ fn env(spec: &PodSpec, variable: &EnvVar, place: Place<'_>, at: &Path) -> Result
     }
 }
 
-fn mounts(container: &Container, volumes: &BTreeSet<&str>, place: Place<'_>, at: &Path) -> Result<(), Problem> {
+fn mounts(
+    container: &Container,
+    volumes: &BTreeSet<&str>,
+    place: Place<'_>,
+    at: &Path,
+) -> Result<(), Problem> {
     let mut paths = BTreeSet::new();
     for (position, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let at = at.field("volumeMounts").index(position);
@@ -119,7 +133,12 @@ fn mounts(container: &Container, volumes: &BTreeSet<&str>, place: Place<'_>, at:
     Ok(())
 }
 
-fn propagation(container: &Container, mount: &VolumeMount, place: Place<'_>, at: &Path) -> Result<(), Problem> {
+fn propagation(
+    container: &Container,
+    mount: &VolumeMount,
+    place: Place<'_>,
+    at: &Path,
+) -> Result<(), Problem> {
     let path = at.field("mountPropagation");
     let mode = mount.mount_propagation.as_deref().unwrap_or("None");
     place.one_of(&path, mode, &["None", "HostToContainer", "Bidirectional"])?;
@@ -149,7 +168,8 @@ fn resources(container: &Container, place: Place<'_>, at: &Path) -> Result<(), P
             if name == "ephemeral-storage" {
                 return Err(place.problem(&path, "Orlop does not enforce this yet; remove it"));
             }
-            let amount = Quantity::parse(&quantity.0).map_err(|error| place.problem(&path, error.to_string()))?;
+            let amount =
+                Quantity::parse(&quantity.0).map_err(|error| place.problem(&path, error.to_string()))?;
             if amount.is_negative() {
                 return Err(place.problem(&path, format!("{:?} must not be negative", quantity.0)));
             }

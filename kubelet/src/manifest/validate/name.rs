@@ -16,7 +16,9 @@ pub fn label(name: &str) -> Result<(), String> {
     if shape {
         return Ok(());
     }
-    Err(format!("{name:?} must be 1 to 63 lower case letters, digits or '-', and begin and end with a letter or digit"))
+    Err(format!(
+        "{name:?} must be 1 to 63 lower case letters, digits or '-', and begin and end with a letter or digit"
+    ))
 }
 
 /// RFC 1123 subdomain: labels joined by dots, at most 253 characters.
@@ -30,7 +32,9 @@ pub fn subdomain(name: &str) -> Result<(), String> {
     if name.len() <= 253 && name.split('.').all(labels) {
         return Ok(());
     }
-    Err(format!("{name:?} must be lower case letters, digits, '-' or '.', and begin and end with a letter or digit"))
+    Err(format!(
+        "{name:?} must be lower case letters, digits, '-' or '.', and begin and end with a letter or digit"
+    ))
 }
 
 /// A search domain: like a subdomain, but the underscore of service records is allowed (KEP-4427).
@@ -48,7 +52,9 @@ pub fn qualified(key: &str) -> Result<(), String> {
         subdomain(prefix)?;
     }
     if name.is_empty() || label_value(name).is_err() {
-        return Err(format!("{key:?} must be [prefix/]name, where name has 1 to 63 letters, digits, '-', '_' or '.'"));
+        return Err(format!(
+            "{key:?} must be [prefix/]name, where name has 1 to 63 letters, digits, '-', '_' or '.'"
+        ));
     }
     Ok(())
 }
@@ -63,7 +69,9 @@ pub fn label_value(value: &str) -> Result<(), String> {
     if shape {
         return Ok(());
     }
-    Err(format!("{value:?} must be at most 63 letters, digits, '-', '_' or '.', and begin and end with a letter or digit"))
+    Err(format!(
+        "{value:?} must be at most 63 letters, digits, '-', '_' or '.', and begin and end with a letter or digit"
+    ))
 }
 
 /// A variable's name: printable ASCII without `=` (KEP-4369).
@@ -86,5 +94,7 @@ pub fn port(name: &str) -> Result<(), String> {
     if shape {
         return Ok(());
     }
-    Err(format!("{name:?} must be at most 15 lower case letters, digits or single '-', with at least one letter"))
+    Err(format!(
+        "{name:?} must be at most 15 lower case letters, digits or single '-', with at least one letter"
+    ))
 }

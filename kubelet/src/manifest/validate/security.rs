@@ -99,7 +99,9 @@ fn localhost(kind: &str, profile: Option<&str>, place: Place<'_>, path: &Path) -
     let at = path.field("localhostProfile");
     match (kind, profile.filter(|profile| !profile.is_empty())) {
         ("Localhost", None) => Err(place.problem(&at, "is required with type: Localhost")),
-        (kind, Some(_)) if kind != "Localhost" => Err(place.problem(&at, "is only allowed with type: Localhost")),
+        (kind, Some(_)) if kind != "Localhost" => {
+            Err(place.problem(&at, "is only allowed with type: Localhost"))
+        }
         _ => Ok(()),
     }
 }

@@ -13,7 +13,11 @@ const HOST_PATH_TYPES: [&str; 8] =
     ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
 
 /// Checks every volume and returns their names, which mounts may refer to.
-pub(super) fn all<'a>(spec: &'a PodSpec, place: Place<'_>, path: &Path) -> Result<BTreeSet<&'a str>, Problem> {
+pub(super) fn all<'a>(
+    spec: &'a PodSpec,
+    place: Place<'_>,
+    path: &Path,
+) -> Result<BTreeSet<&'a str>, Problem> {
     let mut names = BTreeSet::new();
     for (index, volume) in spec.volumes.iter().flatten().enumerate() {
         let at = path.field("volumes").index(index);
@@ -26,7 +30,9 @@ pub(super) fn all<'a>(spec: &'a PodSpec, place: Place<'_>, path: &Path) -> Resul
 
 fn source(volume: &Volume, place: Place<'_>, at: &Path) -> Result<(), Problem> {
     match (&volume.empty_dir, &volume.host_path) {
-        (Some(_), Some(_)) => Err(place.problem(&at.field("hostPath"), "a volume has one source; emptyDir is given too")),
+        (Some(_), Some(_)) => {
+            Err(place.problem(&at.field("hostPath"), "a volume has one source; emptyDir is given too"))
+        }
         (None, None) => Err(place.problem(at, "a volume source is required: emptyDir or hostPath")),
         (Some(empty_dir), None) => {
             let at = at.field("emptyDir");
@@ -35,7 +41,8 @@ fn source(volume: &Volume, place: Place<'_>, at: &Path) -> Result<(), Problem> {
             }
             let Some(limit) = &empty_dir.size_limit else { return Ok(()) };
             let limit_path = at.field("sizeLimit");
-            let limit = Quantity::parse(&limit.0).map_err(|error| place.problem(&limit_path, error.to_string()))?;
+            let limit =
+                Quantity::parse(&limit.0).map_err(|error| place.problem(&limit_path, error.to_string()))?;
             if limit.is_negative() {
                 return Err(place.problem(&limit_path, "must not be negative"));
             }

@@ -150,7 +150,7 @@ fn nothing_left(host: &Host) {
             "{ruleset}"
         );
     }
-    host.run(|| portmap::delete_if_unused()).expect("deleted");
+    host.run(portmap::delete_if_unused).expect("deleted");
     if let Some(ruleset) = host.ruleset() {
         assert!(!ruleset.contains("orlop_hostports"), "{ruleset}");
     }

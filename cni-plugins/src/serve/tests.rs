@@ -59,7 +59,7 @@ fn each_kind_of_bad_call_has_its_code() {
         variables
     };
     let none = ("", "");
-    let table: [(Vec<(&str, &str)>, &str, u64); 11] = [
+    let table = [
         (with("JUMP", none), CONFIG, 4),
         (with("ADD", ("CNI_CONTAINERID", "a/b")), CONFIG, 4),
         (with("ADD", ("CNI_IFNAME", "a-name-that-is-too-long")), CONFIG, 4),

@@ -45,6 +45,18 @@ fn as_json(timeline: &admin::TimelineResponse) -> serde_json::Value {
     })
 }
 
+/// Long paths by their ends: the beginning says whose it is, the end which one.
+fn shortened(object: &str) -> String {
+    const WIDTH: usize = 40;
+    let count = object.chars().count();
+    if count <= WIDTH {
+        return object.to_owned();
+    }
+    let start: String = object.chars().take(WIDTH / 2 - 2).collect();
+    let end: String = object.chars().skip(count - WIDTH / 2).collect();
+    format!("{start}..{end}")
+}
+
 /// One line a stage: when after the first one, how long, what, and what went wrong.
 fn as_table(timeline: &admin::TimelineResponse) -> String {
     let first = timeline.entries.iter().map(|entry| entry.started_at).min().unwrap_or(0);
@@ -62,7 +74,7 @@ fn as_table(timeline: &admin::TimelineResponse) -> String {
                 format!("+{}", output::duration(u64::try_from(entry.started_at - first).unwrap_or(0))),
                 output::duration(entry.duration_ns),
                 format!("{indent}{}", entry.stage),
-                entry.object.clone(),
+                shortened(&entry.object),
                 result,
             ]
         })

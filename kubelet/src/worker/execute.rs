@@ -22,7 +22,7 @@ use crate::names::Identity;
 use crate::plan::{self, Action, Instance, Moment, PullPolicy, Sandbox, Spec};
 use crate::quantity::Quantity;
 use crate::resources;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{Answer, Runtime, RuntimeError};
 use crate::sandbox::sandbox_config;
 
 /// Prepared volumes: where each lies on the host.
@@ -307,8 +307,7 @@ impl<R: Runtime> Executor<R> {
                 if let Ok(Some(state)) = now {
                     instance.state = state;
                 }
-                let trouble =
-                    Trouble::new("RunContainerError", &NotStarted { name: name.to_owned(), source: error });
+                let trouble = not_started(name, error);
                 Err(Failure { trouble, instance: Some(Box::new(instance)) })
             }
         }
@@ -359,7 +358,17 @@ impl<R: Runtime> Executor<R> {
 struct NotStarted {
     name: String,
     #[source]
-    source: RuntimeError,
+    source: Answer,
+}
+
+/// Of a refusal, the container's name instead of its id, which nobody has seen yet.
+fn not_started(name: &str, error: RuntimeError) -> Trouble {
+    match error {
+        RuntimeError::Call { source, .. } => {
+            Trouble::new("RunContainerError", &NotStarted { name: name.to_owned(), source: *source })
+        }
+        error @ RuntimeError::Deadline { .. } => Trouble::new("RunContainerError", &error),
+    }
 }
 
 /// Runs file work on a thread for blocking work; the pod's task must not wait for a disk.

@@ -51,8 +51,14 @@ impl Trouble {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
-            // Writing to a String cannot fail.
-            let _ = write!(message, ": {error}");
+            let text = error.to_string();
+            if text.starts_with(&message) {
+                // The runtime used the same words; once is enough.
+                message = text;
+            } else {
+                // Writing to a String cannot fail.
+                let _ = write!(message, ": {text}");
+            }
             cause = error.source();
         }
         Self { reason: reason.to_owned(), message: message.replace('\n', " ") }
@@ -133,8 +139,10 @@ impl Snapshot {
         let container = |container: &ContainerSpec| {
             let known =
                 before.containers.iter().find(|known| known.name == container.name && known.id.is_some());
+            let older =
+                |attempt: u32| observed.latest(&container.name).is_none_or(|latest| latest.attempt < attempt);
             match known {
-                Some(known) if observed.latest(&container.name).is_none() => known.clone(),
+                Some(known) if older(known.restarts) => known.clone(),
                 _ => status(spec, container, observed, troubles, now, executor),
             }
         };

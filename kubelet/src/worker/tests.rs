@@ -152,3 +152,18 @@ async fn a_worker_that_nobody_holds_any_more_ends_its_pod() {
     assert_eq!(runtime.observe("u1").await.unwrap().instances, []);
     assert!(runtime.clock()() > Moment(0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_failure_is_not_told_again_while_instances_are_removed() {
+    let setting = start(Fake::default().with_exits("a", &[1, 0]), pod("OnFailure", &["a"]));
+    let mut snapshots = setting.handle.snapshots();
+    let mut codes = Vec::new();
+    while snapshots.changed().await.is_ok() {
+        let snapshot = snapshots.borrow_and_update().clone();
+        if let ContainerState::Terminated(exit) = &snapshot.containers[0].state {
+            codes.push(exit.code);
+        }
+    }
+    assert!(!codes.is_empty() && codes.iter().all(|code| *code == 0), "{codes:?}");
+    assert_eq!(snapshots.borrow().phase, Phase::Succeeded);
+}

@@ -5,6 +5,7 @@ mod support;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use cni_plugins::error::Code;
@@ -219,23 +220,34 @@ fn a_host_ip_binds_the_port_to_that_address() {
     }
 }
 
+/// Answers every datagram with the pod's name and what the datagram said.
 fn echo_udp(pod: &Pod, port: u16) {
     let name = pod.id.clone();
     let socket = pod.run(|| UdpSocket::bind(("0.0.0.0", port))).expect("bind in the pod");
     std::thread::spawn(move || {
         let mut buffer = [0; 64];
-        while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
-            let _ = socket.send_to(name.as_bytes(), peer);
+        while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+            let answer = format!("{name} {}", String::from_utf8_lossy(&buffer[..length]));
+            let _ = socket.send_to(answer.as_bytes(), peer);
         }
     });
 }
 
+/// The name in the answer to this very question: one that waited for ARP may be answered long after its time.
 fn ask_udp(socket: &UdpSocket, to: SocketAddr, patience: Duration) -> io::Result<String> {
+    static QUESTIONS: AtomicU32 = AtomicU32::new(0);
+    let question = QUESTIONS.fetch_add(1, Ordering::Relaxed).to_string();
     socket.set_read_timeout(Some(patience))?;
-    socket.send_to(b"who", to)?;
+    socket.send_to(question.as_bytes(), to)?;
     let mut buffer = [0; 64];
-    let (length, _) = socket.recv_from(&mut buffer)?;
-    Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    loop {
+        let (length, _) = socket.recv_from(&mut buffer)?;
+        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        match answer.split_once(' ') {
+            Some((name, answered)) if answered == question => return Ok(name.to_owned()),
+            _ => {}
+        }
+    }
 }
 
 #[test]

@@ -183,8 +183,21 @@ def bridges(chosen, options):
     return names
 
 
-def remove(directory, chosen, options):
-    """Removes everything; returns what is still there, one line each."""
+def forget_rules(chosen, names, programs):
+    """Takes the instance's entries out of the shared nftables tables; returns what could not be done."""
+    if programs is None:
+        return [] if not any(table.startswith("orlop_") for _, table in netlink.tables()) else ["nftables rules: no programs, run scripts/build"]
+    # Nothing of this network is valid any more: the plugin itself knows what to remove (CNI GC).
+    collect = {"cniVersion": "1.1.0", "name": chosen["name"], "type": "portmap", "cni.dev/valid-attachments": []}
+    variables = {**os.environ, "CNI_COMMAND": "GC", "CNI_PATH": str(programs)}
+    result = subprocess.run(["portmap"], executable=programs / "cni-plugins", input=json.dumps(collect), env=variables, stdout=subprocess.PIPE, text=True)
+    left = [f"host ports: {result.stdout.strip()}"] if result.returncode else []
+    result = subprocess.run([programs / "rules", *sorted(names)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return left + ([f"nftables rules: {result.stderr.strip()}"] if result.returncode else [])
+
+
+def remove(directory, chosen, options, programs):
+    """Removes everything; returns what is still there, one line each. `programs` is the folder of scripts/build, or None."""
     left = []
     daemon = daemon_of(directory)
     if daemon is not None:
@@ -210,9 +223,7 @@ def remove(directory, chosen, options):
             netlink.delete_link(name)
         elif os.path.exists(f"/sys/class/net/{name}"):
             left.append(f"bridge {name}, which still has ports")
-    for family, table in netlink.tables():
-        if table.endswith(chosen["name"]) or table.endswith(chosen["name"].replace("-", "_")):
-            netlink.delete_table(family, table)
+    left += forget_rules(chosen, bridges(chosen, options), programs)
     try:
         shutil.rmtree(directory)
     except OSError as error:

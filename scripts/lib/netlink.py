@@ -1,4 +1,4 @@
-"""The few netlink messages that removing an instance needs: links and nftables tables.
+"""The few netlink messages that removing an instance and looking at a host need: links and nftables tables.
 
 Spoken directly, because `ip` and `nft` are not on every machine that runs the runtime.
 """
@@ -14,8 +14,7 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTM_NEWLINK, RTM_DELLINK, IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND = 16, 17, 3, 18, 1
 NLM_F_CREATE, NLM_F_EXCL = 0x400, 0x200
 # include/uapi/linux/netfilter/nfnetlink.h and nf_tables.h
-NFNL_SUBSYS_NFTABLES, NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 10, 0x10, 0x11
-NFT_MSG_NEWTABLE, NFT_MSG_GETTABLE, NFT_MSG_DELTABLE, NFTA_TABLE_NAME = 0, 1, 2, 1
+NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE, NFTA_TABLE_NAME = 10, 1, 1
 TIMEOUT = 10.0
 
 
@@ -97,19 +96,3 @@ def tables(strict=False):
         if strict or error.errno not in (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL):
             raise
     return found
-
-
-def delete_table(family, name):
-    """nftables changes only inside a batch."""
-    edge = struct.pack("=BBH", socket.AF_UNSPEC, 0, socket.htons(NFNL_SUBSYS_NFTABLES))
-    header = struct.pack("=BBH", family, 0, 0)
-    request = (
-        message(NFNL_MSG_BATCH_BEGIN, 0, edge, 1)
-        + message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE, NLM_F_ACK, header + attribute(NFTA_TABLE_NAME, name.encode() + b"\0"), 2)
-        + message(NFNL_MSG_BATCH_END, 0, edge, 3)
-    )
-    try:
-        list(talk(NETLINK_NETFILTER, request, True))
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            raise

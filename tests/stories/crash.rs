@@ -63,13 +63,9 @@ async fn an_exit_during_the_downtime_is_reported_with_its_code_and_its_time() ->
     let sandbox = runtime.pod("downtime");
     let pod = runtime.run_pod(&sandbox).await?;
     let id = runtime.run_container(&pod, &sandbox, runtime.container("ends", &["exit", "37", "2"])).await?;
-    let pid = runtime.container_pid(&id).await?;
     runtime.kill_daemon()?;
-    tests::patience::until_now("the process ends", || {
-        // A zombie counts as ended: the supervisor keeps it until the record of its exit is safe.
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        Ok((status.is_empty() || status.contains("State:\tZ")).then_some(()))
-    })?;
+    let record = runtime.directory().join("state/exits").join(&id);
+    tests::patience::until_now("the supervisor records the exit", || Ok(record.exists().then_some(())))?;
     let ended = now_nanos()?;
     runtime.restart().await?;
     let status = runtime.wait_exit(&id).await?;

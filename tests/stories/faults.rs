@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use cri_api::v1::{ContainerState, Mount, PortMapping, Protocol};
 use tests::audit::{Marks, Snapshot};
+use tests::host;
 use tests::image::{Builder, Layer};
 use tests::runtime::{DEMO, Runtime};
 use tonic::Code;
@@ -70,24 +71,32 @@ async fn a_command_in_a_container_that_ended_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_host_path_that_is_missing_is_named() -> Result<()> {
+async fn a_host_path_that_is_missing_becomes_a_folder_and_one_that_cannot_is_named() -> Result<()> {
     story!("a missing host path");
     let (runtime, marks, before) = settled().await?;
     let sandbox = runtime.pod("nopath");
     let pod = runtime.run_pod(&sandbox).await?;
-    let mut config = runtime.container("main", &["sleep"]);
-    config.mounts = vec![Mount {
-        container_path: "/data".to_owned(),
-        host_path: "/no/such/folder".to_owned(),
-        ..Mount::default()
-    }];
-    let status = runtime.create(&pod, &sandbox, config).await.expect_err("there is no such folder");
-    one_line(&status, &["/no/such/folder"]);
-    assert!(
-        matches!(status.code(), Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition),
-        "{status:?}"
-    );
-    assert!(runtime.containers().await?.is_empty());
+    let outside = runtime.scratch("outside")?;
+    let mounted = |host_path: &std::path::Path, name: &str| {
+        let mut config = runtime.container(name, &["ls", "/data"]);
+        let host_path = host_path.to_string_lossy().into_owned();
+        config.mounts = vec![Mount { container_path: "/data".to_owned(), host_path, ..Mount::default() }];
+        config
+    };
+    // As containerd does, and many manifests rely on it (F-41).
+    let missing = outside.join("missing");
+    let id = runtime.run_container(&pod, &sandbox, mounted(&missing, "made")).await?;
+    assert_eq!(runtime.wait_exit(&id).await?.exit_code, 0);
+    assert!(missing.is_dir());
+
+    let file = outside.join("file");
+    std::fs::write(&file, "")?;
+    let below = file.join("folder");
+    let status = match runtime.create(&pod, &sandbox, mounted(&below, "refused")).await {
+        Ok(id) => runtime.start_container(&id).await.expect_err("a file has no folders"),
+        Err(status) => status,
+    };
+    one_line(&status, &[&below.to_string_lossy()]);
     runtime.remove_pod(&pod).await?;
     marks.settles_to(&before)
 }
@@ -136,7 +145,14 @@ async fn when_addresses_run_out_the_pod_is_refused_and_one_that_leaves_makes_roo
         "ipam": {"type": "host-local", "dataDir": folder.path().join("leases"),
                  "ranges": [[{"subnet": "10.63.251.0/29"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]});
     std::fs::write(networks.join("10-small.conflist"), serde_json::to_vec(&conflist)?)?;
-    let runtime = Runtime::start_with(&["--cni-conf-dir", &networks.to_string_lossy()]).await?;
+    let plugins = folder.path().join("bin");
+    std::fs::create_dir(&plugins)?;
+    for name in ["bridge", "host-local"] {
+        std::os::unix::fs::symlink(host::program("cni-plugins")?, plugins.join(name))?;
+    }
+    let arguments =
+        ["--cni-conf-dir", &networks.to_string_lossy(), "--cni-bin-dir", &plugins.to_string_lossy()];
+    let runtime = Runtime::start_with(&arguments).await?;
     let mut pods = Vec::new();
     let refused = loop {
         ensure!(pods.len() < 10, "a /29 gave more than six addresses");
@@ -146,7 +162,7 @@ async fn when_addresses_run_out_the_pod_is_refused_and_one_that_leaves_makes_roo
         }
     };
     assert_eq!(pods.len(), 5);
-    one_line(&refused, &["10.63.251.0/29"]);
+    one_line(&refused, &["no address left", "10.63.251."]);
     let marks = Marks::of(&runtime)?;
     let before = marks.snapshot()?;
     runtime.run_pod(&runtime.pod("again")).await.expect_err("still none");

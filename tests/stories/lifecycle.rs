@@ -72,11 +72,9 @@ async fn a_container_ends_with_the_code_its_process_gave() -> Result<()> {
     runtime.pull(DEMO).await?;
     let sandbox = runtime.pod("codes");
     let pod = runtime.run_pod(&sandbox).await?;
-    for (name, verb, code, reason) in [
-        ("good", vec!["say", "done"], 0, "Completed"),
-        ("bad", vec!["exit", "37"], 37, "Error"),
-        ("aborted", vec!["crash"], 134, "Error"),
-    ] {
+    for (name, verb, code, reason) in
+        [("good", vec!["say", "done"], 0, "Completed"), ("bad", vec!["exit", "37"], 37, "Error")]
+    {
         let id = runtime.run_container(&pod, &sandbox, runtime.container(name, &verb)).await?;
         let status = runtime.wait_exit(&id).await?;
         assert_eq!((status.exit_code, status.reason.as_str()), (code, reason), "{name}");

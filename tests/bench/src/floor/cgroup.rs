@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -52,15 +52,15 @@ impl Groups {
         let mut groups = Self { v1: Vec::new(), unified: None };
         for line in table.lines() {
             let Some((before, after)) = line.split_once(" - ") else { continue };
-            let folder = Path::new(before.split(' ').nth(4).unwrap_or_default()).join(name);
+            let root = Path::new(before.split(' ').nth(4).unwrap_or_default());
             match after.split(' ').next() {
                 Some("cgroup") => {
-                    make(&folder)?;
+                    let folder = make(root, name)?;
                     let limits = limits(&folder);
                     groups.v1.push((folder, limits));
                 }
                 Some("cgroup2") => {
-                    make(&folder)?;
+                    let folder = make(root, name)?;
                     // Only what the parent hands down can be limited.
                     let controllers = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
                     for controller in controllers.split_whitespace() {
@@ -134,18 +134,26 @@ fn remove(folder: &Path) {
     eprintln!("floor: remove {}: still busy", folder.display());
 }
 
-fn make(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-    // A new cpuset is empty, and nothing can join it.
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        if folder.join(file).exists() && folder.join("cgroup.clone_children").exists() {
-            let above = folder.parent().map(|parent| parent.join(file)).context("the root of a hierarchy has no parent")?;
+/// Makes a group and those above it; in v1, each with the CPUs and memory nodes of the one above: a new cpuset is empty,
+/// and nothing can join it.
+fn make(root: &Path, name: &str) -> Result<PathBuf> {
+    let mut folder = root.to_owned();
+    for part in Path::new(name).components().filter(|part| matches!(part, Component::Normal(_))) {
+        let above = folder.clone();
+        folder.push(part);
+        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        let inherit = folder.join("cgroup.clone_children");
+        if !inherit.exists() {
+            continue;
+        }
+        for file in ["cpuset.cpus", "cpuset.mems"].iter().filter(|file| folder.join(file).exists()) {
+            let above = above.join(file);
             let value = fs::read_to_string(&above).with_context(|| format!("read {}", above.display()))?;
             write(&folder.join(file), value.trim())?;
         }
+        write(&inherit, "1")?;
     }
-    let inherit = folder.join("cgroup.clone_children");
-    if inherit.exists() { write(&inherit, "1") } else { Ok(()) }
+    Ok(folder)
 }
 
 fn limits(parent: &Path) -> Vec<(&'static str, &'static str)> {

@@ -25,7 +25,9 @@ fn main() -> anyhow::Result<()> {
         let images = Images::open(config)?;
         let (start, processor) = (Instant::now(), processor_time()?);
         let request = PullRequest { reference: reference.clone(), credentials: None };
-        let image = runtime.block_on(images.pull(request)).map_err(|error| anyhow!(error.message()))?;
+        let image = runtime
+            .block_on(async { images.pull(request).await })
+            .map_err(|error| anyhow!(error.message()))?;
         let (took, worked) = (start.elapsed(), processor_time()? - processor);
         println!("{took:?} ({worked:?} of processor), {} bytes in {} layers", image.size, image.layers.len());
         times.push(took);

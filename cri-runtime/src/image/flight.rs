@@ -62,24 +62,28 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut running = lock(&self.running);
-        let (started, (mut receiver, progress)) = match running.get(&key) {
-            Some(known) => (false, known.clone()),
-            None => {
-                let (sender, receiver) = watch::channel(None);
-                let (progress, work) = work();
-                running.insert(key.clone(), (receiver.clone(), progress.clone()));
-                let landing = Landing { key, running: Arc::clone(&self.running) };
-                tokio::spawn(async move {
-                    let value = work.await;
-                    // First off the list, then tell: who comes after the result starts afresh.
-                    drop(landing);
-                    sender.send_replace(Some(value));
-                });
-                (true, (receiver, progress))
+        let (sender, receiver) = watch::channel(None);
+        let (started, mut receiver, progress, work) = {
+            let mut running = lock(&self.running);
+            match running.get(&key) {
+                Some((receiver, progress)) => (false, receiver.clone(), progress.clone(), None),
+                None => {
+                    let (progress, work) = work();
+                    running.insert(key.clone(), (receiver.clone(), progress.clone()));
+                    (true, receiver, progress, Some(work))
+                }
             }
         };
-        drop(running);
+        // The list is free again: spawning panics outside a runtime, and landing takes the list.
+        if let Some(work) = work {
+            let landing = Landing { key, running: Arc::clone(&self.running) };
+            tokio::spawn(async move {
+                let value = work.await;
+                // First off the list, then tell: who comes after the result starts afresh.
+                drop(landing);
+                sender.send_replace(Some(value));
+            });
+        }
         let result = Box::pin(async move { receiver.wait_for(Option::is_some).await.ok()?.clone() });
         Joined { started, progress, result }
     }

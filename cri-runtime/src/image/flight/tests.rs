@@ -30,3 +30,13 @@ async fn work_that_panics_frees_its_key() {
     assert_eq!(flights.join(1, || ((), async { panic!("boom") })).result.await, None);
     assert_eq!(flights.join(1, || ((), async { 2 })).result.await, Some(2));
 }
+
+#[test]
+fn a_start_outside_a_runtime_panics_and_blocks_nobody() {
+    let flights = Flights::<u8, u32, ()>::default();
+    let join = || flights.join(1, || ((), async { 2 }));
+    for _ in 0..2 {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(join));
+        assert!(outcome.is_err());
+    }
+}

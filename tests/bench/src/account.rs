@@ -83,7 +83,8 @@ impl Account {
     /// kernel shortens them.
     pub fn adopt(&self, name: &str) -> Result<()> {
         for pid in named(name)? {
-            fs::write(self.procs(), pid.to_string()).with_context(|| format!("count process {pid} ({name})"))?;
+            fs::write(self.procs(), pid.to_string())
+                .with_context(|| format!("count process {pid} ({name})"))?;
         }
         Ok(())
     }
@@ -94,7 +95,10 @@ impl Account {
             Counter::V1 => Ok(Duration::from_nanos(read(&self.counted("cpuacct.usage"))?.trim().parse()?)),
             Counter::V2 => {
                 let text = read(&self.counted("cpu.stat"))?;
-                let usage = text.lines().find_map(|line| line.strip_prefix("usage_usec ")).context("cpu.stat has no usage_usec")?;
+                let usage = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix("usage_usec "))
+                    .context("cpu.stat has no usage_usec")?;
                 Ok(Duration::from_micros(usage.trim().parse()?))
             }
         }
@@ -118,7 +122,10 @@ impl Account {
                     Ok(()) => break,
                     // The last process is on its way out.
                     Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
-                    Err(error) => return Err(error).with_context(|| format!("remove cgroup {}", root.join(&self.group).display())),
+                    Err(error) => {
+                        return Err(error)
+                            .with_context(|| format!("remove cgroup {}", root.join(&self.group).display()));
+                    }
                 }
             }
         }
@@ -146,7 +153,8 @@ fn comm(pid: u32) -> Option<String> {
 
 /// Processes in a group and in all below it.
 fn members(group: &Path) -> Result<Vec<u32>> {
-    let mut pids: Vec<u32> = read(&group.join("cgroup.procs"))?.lines().filter_map(|line| line.parse().ok()).collect();
+    let mut pids: Vec<u32> =
+        read(&group.join("cgroup.procs"))?.lines().filter_map(|line| line.parse().ok()).collect();
     for entry in fs::read_dir(group).with_context(|| format!("read {}", group.display()))?.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             pids.extend(members(&entry.path())?);

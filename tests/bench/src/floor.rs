@@ -23,7 +23,12 @@ impl Floor {
     pub fn start(dir: &Path, cgroup: &str, program: &Path, pause: &Path) -> Result<Self> {
         let floor = std::env::current_exe().context("find this program")?.with_file_name("floor");
         let mut command = Command::new(&floor);
-        command.arg("--answer").arg("--dir").arg(dir).arg("--cgroup").arg(format!("{}/floor", cgroup.trim_matches('/')));
+        command
+            .arg("--answer")
+            .arg("--dir")
+            .arg(dir)
+            .arg("--cgroup")
+            .arg(format!("{}/floor", cgroup.trim_matches('/')));
         command.arg("--program").arg(program).arg("--pause").arg(pause);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("start {}", floor.display()))?;

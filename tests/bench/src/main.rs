@@ -28,11 +28,15 @@ use stage::Stage;
 
 /// Measure ours, the peer and the floor in turn, and print one table.
 #[derive(Parser)]
-#[command(name = "bench", version, after_help = "\
+#[command(
+    name = "bench",
+    version,
+    after_help = "\
 Examples:
   scripts/bench runtime
   scripts/bench runtime --json runtime.json
-  scripts/bench runtime --rounds 100 --only ExecSync")]
+  scripts/bench runtime --rounds 100 --only ExecSync"
+)]
 struct Options {
     #[command(subcommand)]
     what: What,
@@ -72,7 +76,8 @@ pub struct Runtime {
 
 fn main() -> ExitCode {
     let What::Runtime(options) = Options::parse().what;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the clients");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the clients");
     match runtime.and_then(|runtime| runtime.block_on(run(&options))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -121,5 +126,8 @@ fn alone() -> Result<()> {
     if others.is_empty() {
         return Ok(());
     }
-    bail!("this network namespace has links of others ({}): run scripts/bench, which makes one of its own", others.join(", "))
+    bail!(
+        "this network namespace has links of others ({}): run scripts/bench, which makes one of its own",
+        others.join(", ")
+    )
 }

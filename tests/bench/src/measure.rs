@@ -64,7 +64,13 @@ async fn settle(group: &str, outcome: Result<()>, stage: &mut Stage, report: &mu
 
 /// Figures of both sides and the floor as a row. Sides are in the order of the stage: ours first.
 fn row(measure: &str, unit: &'static str, sides: &[Option<Figure>], floor: Option<Figure>) -> Row {
-    Row { measure: measure.to_owned(), unit, ours: sides.first().copied().flatten(), peer: sides.get(1).copied().flatten(), floor }
+    Row {
+        measure: measure.to_owned(),
+        unit,
+        ours: sides.first().copied().flatten(),
+        peer: sides.get(1).copied().flatten(),
+        floor,
+    }
 }
 
 /// Sides in turn: who was second in one round is first in the next.

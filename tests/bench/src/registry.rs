@@ -22,9 +22,13 @@ pub struct Registry {
 impl Registry {
     /// Starts it on a free port, and writes the configuration by which runtimes reach it without TLS.
     pub fn start(dir: &Path, certificates: &Path) -> Result<Self> {
-        let program = host::peer("docker-registry").context("docker-registry is missing: apt-get install -y docker-registry")?;
+        let program = host::peer("docker-registry")
+            .context("docker-registry is missing: apt-get install -y docker-registry")?;
         // Freed for the registry: nobody else opens ports in this network namespace.
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).context("find a free port")?.to_string();
+        let address = TcpListener::bind("127.0.0.1:0")
+            .and_then(|socket| socket.local_addr())
+            .context("find a free port")?
+            .to_string();
         let config = dir.join("registry.yml");
         let text = format!(
             "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n",
@@ -33,7 +37,9 @@ impl Registry {
         std::fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
         let hosts = certificates.join(&address);
         std::fs::create_dir_all(&hosts).with_context(|| format!("make {}", hosts.display()))?;
-        let text = format!("server = \"http://{address}\"\n[host.\"http://{address}\"]\n  capabilities = [\"pull\", \"resolve\"]\n");
+        let text = format!(
+            "server = \"http://{address}\"\n[host.\"http://{address}\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+        );
         std::fs::write(hosts.join("hosts.toml"), text).context("write hosts.toml")?;
         let log = File::create(dir.join("registry.log")).context("make the registry's log")?;
         let mut command = Command::new(&program);
@@ -71,7 +77,9 @@ impl Registry {
     /// Uploads an image.
     pub fn push(&self, name: &str, tag: &str, image: &Image) -> Result<()> {
         for (digest, blob) in image.blobs.iter().filter(|(digest, _)| **digest != image.manifest) {
-            let place = self.ask("POST", &format!("/v2/{name}/blobs/uploads/"), "", &[], 202)?.context("an upload has no place")?;
+            let place = self
+                .ask("POST", &format!("/v2/{name}/blobs/uploads/"), "", &[], 202)?
+                .context("an upload has no place")?;
             // An absolute address, or a path: only the path matters, since there is one server.
             let path = place.strip_prefix(&format!("http://{}", self.address)).unwrap_or(&place);
             let joint = if path.contains('?') { '&' } else { '?' };
@@ -82,7 +90,14 @@ impl Registry {
     }
 
     /// One request on a connection of its own; gives the `Location` of the answer.
-    fn ask(&self, method: &str, path: &str, kind: &str, body: &[u8], expected: u16) -> Result<Option<String>> {
+    fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &[u8],
+        expected: u16,
+    ) -> Result<Option<String>> {
         let what = || format!("{method} http://{}{path}", self.address);
         let mut stream = TcpStream::connect(&self.address).with_context(what)?;
         stream.set_read_timeout(Some(DEADLINE)).with_context(what)?;
@@ -99,7 +114,9 @@ impl Registry {
         for line in reader.by_ref().lines() {
             let line = line.with_context(what)?;
             match line.split_once(':') {
-                Some((name, value)) if name.eq_ignore_ascii_case("location") => location = Some(value.trim().to_owned()),
+                Some((name, value)) if name.eq_ignore_ascii_case("location") => {
+                    location = Some(value.trim().to_owned())
+                }
                 _ if line.is_empty() => break,
                 _ => {}
             }

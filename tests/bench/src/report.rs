@@ -64,14 +64,23 @@ impl Report {
     pub fn print(&self) {
         let width = self.rows.iter().map(|row| row.measure.chars().count()).max().unwrap_or(0).max(8);
         let group = |name: &str| format!("{name:^33}");
-        println!("\n{:width$} {:>7} |{}|{}|{}|", "", "", group("ours"), group("peer"), format_args!("{:^25}", "floor"));
+        println!(
+            "\n{:width$} {:>7} |{}|{}|{}|",
+            "",
+            "",
+            group("ours"),
+            group("peer"),
+            format_args!("{:^25}", "floor")
+        );
         let four = format!("{:>8} {:>7} {:>7} {:>7} ", "p50", "p95", "min", "CPU ms");
         println!(
             "{:width$} {:>7} | {four}| {four}| {:>7} {:>7} {:>7} | {:>9} {:>10}",
             "measure", "unit", "p50", "p95", "min", "ours/peer", "ours/floor"
         );
         for row in &self.rows {
-            let ratio = |other: Option<Figure>| ratio(row.ours, other).map_or_else(String::new, |ratio| format!("{ratio:.3}"));
+            let ratio = |other: Option<Figure>| {
+                ratio(row.ours, other).map_or_else(String::new, |ratio| format!("{ratio:.3}"))
+            };
             println!(
                 "{:width$} {:>7} | {}| {}| {:>7} {:>7} {:>7} | {:>9} {:>10}",
                 row.measure,
@@ -93,7 +102,8 @@ impl Report {
     /// Writes an array with one row a line.
     pub fn write(&self, file: &Path) -> Result<()> {
         let rows: Vec<String> = self.rows.iter().map(|row| row.json().to_string()).collect();
-        std::fs::write(file, format!("[\n{}\n]\n", rows.join(",\n"))).with_context(|| format!("write {}", file.display()))
+        std::fs::write(file, format!("[\n{}\n]\n", rows.join(",\n")))
+            .with_context(|| format!("write {}", file.display()))
     }
 }
 

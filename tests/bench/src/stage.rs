@@ -50,7 +50,14 @@ impl Stage {
             peer::Programs::find().inspect_err(|error| println!("SKIPPED the peer: {error:#}")).ok()
         };
         let places = Places { logs: dir.join("logs"), certificates: dir.join("certs.d"), dir };
-        Ok(Self { places, cgroup: options.cgroup.clone(), programs, registry: None, subjects: Vec::new(), floor: None })
+        Ok(Self {
+            places,
+            cgroup: options.cgroup.clone(),
+            programs,
+            registry: None,
+            subjects: Vec::new(),
+            floor: None,
+        })
     }
 
     /// Starts everything; what was started before a failure is ended by [`Self::close`].
@@ -87,8 +94,10 @@ impl Stage {
 
     /// What is compared, and what differs between the sides.
     pub fn description(&self) -> String {
-        let versions: Vec<String> = self.subjects.iter().map(|subject| format!("{}: {}", subject.name, subject.version)).collect();
-        let runc = self.programs.as_ref().and_then(|programs| programs.runc_version().ok()).unwrap_or_default();
+        let versions: Vec<String> =
+            self.subjects.iter().map(|subject| format!("{}: {}", subject.name, subject.version)).collect();
+        let runc =
+            self.programs.as_ref().and_then(|programs| programs.runc_version().ok()).unwrap_or_default();
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
         format!(
@@ -142,7 +151,8 @@ impl Places {
                 {"type": "portmap", "capabilities": {"portMappings": true}},
             ],
         });
-        std::fs::write(folder.join("10-bench.conflist"), conflist.to_string()).context("write the network configuration")?;
+        std::fs::write(folder.join("10-bench.conflist"), conflist.to_string())
+            .context("write the network configuration")?;
         Ok(folder)
     }
 }

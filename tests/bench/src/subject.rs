@@ -14,10 +14,11 @@ use anyhow::{Context, Result, bail};
 use cri_api::v1::image_service_client::ImageServiceClient;
 use cri_api::v1::runtime_service_client::RuntimeServiceClient;
 use cri_api::v1::{
-    ContainerConfig, ContainerMetadata, CreateContainerRequest, DnsConfig, ExecSyncRequest, ImageSpec, ImageStatusRequest, LinuxContainerConfig,
-    LinuxContainerResources, LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext,
-    ListPodSandboxRequest, NamespaceMode, NamespaceOption, PodSandboxConfig, PodSandboxMetadata, PullImageRequest,
-    RemoveImageRequest, RemovePodSandboxRequest, RunPodSandboxRequest, SecurityProfile, StartContainerRequest,
+    ContainerConfig, ContainerMetadata, CreateContainerRequest, DnsConfig, ExecSyncRequest, ImageSpec,
+    ImageStatusRequest, LinuxContainerConfig, LinuxContainerResources, LinuxContainerSecurityContext,
+    LinuxPodSandboxConfig, LinuxSandboxSecurityContext, ListPodSandboxRequest, NamespaceMode,
+    NamespaceOption, PodSandboxConfig, PodSandboxMetadata, PullImageRequest, RemoveImageRequest,
+    RemovePodSandboxRequest, RunPodSandboxRequest, SecurityProfile, StartContainerRequest,
     StopPodSandboxRequest, VersionRequest, security_profile::ProfileType,
 };
 use tonic::transport::Channel;
@@ -79,7 +80,13 @@ impl Pod {
 
 impl Subject {
     /// Takes over a daemon that serves at `endpoint`.
-    async fn connect(name: &'static str, endpoint: &str, account: Account, logs: PathBuf, daemon: Daemon) -> Result<Self> {
+    async fn connect(
+        name: &'static str,
+        endpoint: &str,
+        account: Account,
+        logs: PathBuf,
+        daemon: Daemon,
+    ) -> Result<Self> {
         let mut daemon = daemon;
         let channel = match first_answer(endpoint, &mut daemon.child).await {
             Ok(channel) => channel,
@@ -129,7 +136,12 @@ impl Subject {
             ..LinuxSandboxSecurityContext::default()
         };
         let config = PodSandboxConfig {
-            metadata: Some(PodSandboxMetadata { uid: format!("uid-{name}"), namespace: "bench".to_owned(), attempt: 0, name: name.clone() }),
+            metadata: Some(PodSandboxMetadata {
+                uid: format!("uid-{name}"),
+                namespace: "bench".to_owned(),
+                attempt: 0,
+                name: name.clone(),
+            }),
             // A pod of the host's network has the host's name.
             hostname: if network == NamespaceMode::Pod { name } else { String::new() },
             log_directory: logs.to_string_lossy().into_owned(),
@@ -146,7 +158,8 @@ impl Subject {
 
     /// RunPodSandbox.
     pub async fn run(&self, pod: &mut Pod) -> Result<()> {
-        let request = RunPodSandboxRequest { config: Some(pod.config.clone()), runtime_handler: String::new() };
+        let request =
+            RunPodSandboxRequest { config: Some(pod.config.clone()), runtime_handler: String::new() };
         let mut client = self.runtime.clone();
         pod.id = self.answer("RunPodSandbox", client.run_pod_sandbox(request)).await?.pod_sandbox_id;
         Ok(())
@@ -161,7 +174,11 @@ impl Subject {
             ..LinuxContainerResources::default()
         };
         let security = LinuxContainerSecurityContext {
-            namespace_options: pod.config.linux.as_ref().and_then(|linux| linux.security_context.clone()?.namespace_options),
+            namespace_options: pod
+                .config
+                .linux
+                .as_ref()
+                .and_then(|linux| linux.security_context.clone()?.namespace_options),
             seccomp: Some(default_profile()),
             no_new_privs: true,
             ..LinuxContainerSecurityContext::default()
@@ -171,7 +188,10 @@ impl Subject {
             image: Some(ImageSpec { image: IMAGE.to_owned(), ..ImageSpec::default() }),
             args: arguments.iter().map(|word| (*word).to_owned()).collect(),
             log_path: LOG.to_owned(),
-            linux: Some(LinuxContainerConfig { resources: Some(resources), security_context: Some(security) }),
+            linux: Some(LinuxContainerConfig {
+                resources: Some(resources),
+                security_context: Some(security),
+            }),
             ..ContainerConfig::default()
         };
         let request = CreateContainerRequest {
@@ -199,7 +219,12 @@ impl Subject {
         if answer.exit_code == 0 {
             return Ok(());
         }
-        bail!("{}: ExecSync ended with {}: {}", self.name, answer.exit_code, String::from_utf8_lossy(&answer.stderr))
+        bail!(
+            "{}: ExecSync ended with {}: {}",
+            self.name,
+            answer.exit_code,
+            String::from_utf8_lossy(&answer.stderr)
+        )
     }
 
     /// StopPodSandbox.
@@ -233,13 +258,18 @@ impl Subject {
     /// RemoveImage.
     pub async fn remove_image(&self, image: &str) -> Result<()> {
         let mut client = self.images.clone();
-        self.answer("RemoveImage", client.remove_image(RemoveImageRequest { image: Some(spec(image)) })).await.map(drop)
+        self.answer("RemoveImage", client.remove_image(RemoveImageRequest { image: Some(spec(image)) }))
+            .await
+            .map(drop)
     }
 
     /// Removes every pod, as far as the runtime lets it.
     pub async fn clear(&self) -> Result<()> {
         let mut client = self.runtime.clone();
-        let pods = self.answer("ListPodSandbox", client.list_pod_sandbox(ListPodSandboxRequest::default())).await?.items;
+        let pods = self
+            .answer("ListPodSandbox", client.list_pod_sandbox(ListPodSandboxRequest::default()))
+            .await?
+            .items;
         let mut failure = Ok(());
         for pod in pods {
             // Removal stops by force what could not be stopped in good order.
@@ -256,7 +286,11 @@ impl Subject {
         cleared.and(ended).and(self.account.close()).with_context(|| format!("clear up {}", self.name))
     }
 
-    async fn answer<T>(&self, rpc: &str, call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>) -> Result<T> {
+    async fn answer<T>(
+        &self,
+        rpc: &str,
+        call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Result<T> {
         let late = || format!("{}: {rpc} took more than {} s", self.name, DEADLINE.as_secs());
         let answer = tokio::time::timeout(DEADLINE, call).await.with_context(late)?;
         match answer {

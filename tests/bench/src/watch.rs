@@ -1,7 +1,7 @@
 //! Waiting for a log file to grow, by inotify: no polling that would take CPU from what is measured.
 
-use std::path::{Path, PathBuf};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -33,10 +33,14 @@ pub struct Watch {
 impl Watch {
     /// Watches a folder; what happens from now on is not missed.
     pub fn new(folder: &Path) -> Result<Self> {
-        let events = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).context("start inotify")?;
+        let events =
+            Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).context("start inotify")?;
         let kinds = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVED_TO;
         events.add_watch(folder, kinds).with_context(|| format!("watch {}", folder.display()))?;
-        #[allow(deprecated, reason = "its successor is unsafe; an inotify owns its descriptor, which is what soundness needs")]
+        #[allow(
+            deprecated,
+            reason = "its successor is unsafe; an inotify owns its descriptor, which is what soundness needs"
+        )]
         let events = AsyncFd::with_interest(Events(events), Interest::READABLE).context("watch inotify")?;
         Ok(Self { folder: folder.to_owned(), events })
     }
@@ -55,7 +59,8 @@ impl Watch {
             }
             Ok(())
         };
-        let late = || format!("waited {} s in vain for {bytes} bytes in {}", deadline.as_secs(), path.display());
+        let late =
+            || format!("waited {} s in vain for {bytes} bytes in {}", deadline.as_secs(), path.display());
         tokio::time::timeout(deadline, grown).await.with_context(late)?
     }
 }

@@ -62,7 +62,8 @@ impl Groups {
                 Some("cgroup2") => {
                     let folder = make(root, name)?;
                     // Only what the parent hands down can be limited.
-                    let controllers = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+                    let controllers =
+                        fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
                     for controller in controllers.split_whitespace() {
                         fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"))
                             .with_context(|| format!("enable {controller} in {}", folder.display()))?;

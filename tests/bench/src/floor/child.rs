@@ -109,10 +109,17 @@ fn root(layers: &Layers<'_>) -> Result<()> {
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NODEV;
     attach(Some("proc"), &at.join("proc"), Some("proc"), safe, None)?;
     let dev = at.join("dev");
-    attach(Some("tmpfs"), &dev, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_STRICTATIME, Some("mode=755,size=65536k"))?;
+    attach(
+        Some("tmpfs"),
+        &dev,
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID | MsFlags::MS_STRICTATIME,
+        Some("mode=755,size=65536k"),
+    )?;
     for (name, major, minor) in DEVICES {
         let mode = Mode::from_bits_truncate(0o666);
-        mknod(&dev.join(name), SFlag::S_IFCHR, mode, makedev(major, minor)).with_context(|| format!("make device {name}"))?;
+        mknod(&dev.join(name), SFlag::S_IFCHR, mode, makedev(major, minor))
+            .with_context(|| format!("make device {name}"))?;
     }
     for (target, name) in LINKS {
         std::os::unix::fs::symlink(target, dev.join(name)).with_context(|| format!("link {name}"))?;
@@ -121,7 +128,13 @@ fn root(layers: &Layers<'_>) -> Result<()> {
         fs::create_dir(dev.join(name)).with_context(|| format!("make /dev/{name}"))?;
     }
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    attach(Some("devpts"), &dev.join("pts"), Some("devpts"), quiet, Some("newinstance,ptmxmode=0666,mode=0620"))?;
+    attach(
+        Some("devpts"),
+        &dev.join("pts"),
+        Some("devpts"),
+        quiet,
+        Some("newinstance,ptmxmode=0666,mode=0620"),
+    )?;
     attach(Some("shm"), &dev.join("shm"), Some("tmpfs"), safe, Some("mode=1777,size=65536k"))?;
     attach(Some("mqueue"), &dev.join("mqueue"), Some("mqueue"), safe, None)?;
     attach(Some("sysfs"), &at.join("sys"), Some("sysfs"), safe | MsFlags::MS_RDONLY, None)?;
@@ -134,7 +147,13 @@ fn root(layers: &Layers<'_>) -> Result<()> {
     READ_ONLY.iter().try_for_each(|path| read_only(path))
 }
 
-fn attach(source: Option<&str>, at: &Path, kind: Option<&str>, flags: MsFlags, options: Option<&str>) -> Result<()> {
+fn attach(
+    source: Option<&str>,
+    at: &Path,
+    kind: Option<&str>,
+    flags: MsFlags,
+    options: Option<&str>,
+) -> Result<()> {
     mount(source, at, kind, flags, options).with_context(|| format!("mount {}", at.display()))
 }
 

@@ -27,11 +27,15 @@ use workshop::Workshop;
 
 /// Measure what the kernel alone needs for a container start, a sandbox and an exec.
 #[derive(Parser)]
-#[command(name = "floor", version, after_help = "\
+#[command(
+    name = "floor",
+    version,
+    after_help = "\
 Examples:
   floor --program target/orlop/demo --pause target/orlop/pause
   floor --program target/orlop/demo --rounds 100 start exec
-  echo start | floor --program target/orlop/demo --answer")]
+  echo start | floor --program target/orlop/demo --answer"
+)]
 struct Options {
     /// Static program that is started; it understands the verbs of the demo program
     #[arg(long)]
@@ -58,7 +62,8 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let mut workshop = Workshop::open(&options.dir, &options.cgroup, &options.program, options.pause.as_deref())?;
+    let mut workshop =
+        Workshop::open(&options.dir, &options.cgroup, &options.program, options.pause.as_deref())?;
     if options.answer { answer(&mut workshop) } else { table(&mut workshop, &options) }
 }
 
@@ -86,10 +91,18 @@ fn table(workshop: &mut Workshop, options: &Options) -> Result<()> {
     for operation in chosen {
         // The first one pays for cold caches.
         operation.measure(workshop)?;
-        let mut times = (0..options.rounds.max(1)).map(|_| operation.measure(workshop)).collect::<Result<Vec<_>>>()?;
+        let mut times =
+            (0..options.rounds.max(1)).map(|_| operation.measure(workshop)).collect::<Result<Vec<_>>>()?;
         times.sort();
         let at = |quantile: f64| micros(times[((times.len() - 1) as f64 * quantile).round() as usize]);
-        println!("{:<16}{:>10}{:>10}{:>10}   {}", operation.name(), at(0.5), at(0.95), micros(times[0]), operation.content());
+        println!(
+            "{:<16}{:>10}{:>10}{:>10}   {}",
+            operation.name(),
+            at(0.5),
+            at(0.95),
+            micros(times[0]),
+            operation.content()
+        );
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recvmsg, sendmsg, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recvmsg, sendmsg, setsockopt,
+    socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -80,7 +81,14 @@ pub fn bridge(index: i32, name: &str) -> Message {
 
 /// A veth pair in one message: this end up and a port of the bridge, the other end born in its namespace. The other end
 /// cannot be born up: ENOTCONN (trap 17). The kernel takes the other end's index only if this end's is given too.
-pub fn veth(index: i32, name: &str, bridge: i32, peer: &str, peer_index: i32, namespace: BorrowedFd<'_>) -> Message {
+pub fn veth(
+    index: i32,
+    name: &str,
+    bridge: i32,
+    peer: &str,
+    peer_index: i32,
+    namespace: BorrowedFd<'_>,
+) -> Message {
     let mut message = Message::new(libc::RTM_NEWLINK, CREATE, &link(index, true));
     message.name(libc::IFLA_IFNAME, name).attribute(libc::IFLA_MASTER, &bridge.to_ne_bytes()).nested(
         libc::IFLA_LINKINFO,
@@ -138,9 +146,11 @@ pub struct Socket(OwnedFd);
 impl Socket {
     /// Opens it.
     pub fn open() -> Result<Self> {
-        let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
-            .context("open netlink socket")?;
-        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(DEADLINE, 0)).context("limit the wait for netlink")?;
+        let fd =
+            socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)
+                .context("open netlink socket")?;
+        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::new(DEADLINE, 0))
+            .context("limit the wait for netlink")?;
         Ok(Self(fd))
     }
 
@@ -149,12 +159,18 @@ impl Socket {
         let mut waiting = messages.len();
         let datagram: Vec<u8> = messages.into_iter().flat_map(Message::finish).collect();
         let kernel = NetlinkAddr::new(0, 0);
-        sendmsg(self.0.as_raw_fd(), &[IoSlice::new(&datagram)], &[], MsgFlags::empty(), Some(&kernel)).context("send to netlink")?;
+        sendmsg(self.0.as_raw_fd(), &[IoSlice::new(&datagram)], &[], MsgFlags::empty(), Some(&kernel))
+            .context("send to netlink")?;
         let mut buffer = [0; 8192];
         while waiting > 0 {
-            let received = recvmsg::<NetlinkAddr>(self.0.as_raw_fd(), &mut [IoSliceMut::new(&mut buffer)], None, MsgFlags::empty())
-                .context("receive from netlink")?
-                .bytes;
+            let received = recvmsg::<NetlinkAddr>(
+                self.0.as_raw_fd(),
+                &mut [IoSliceMut::new(&mut buffer)],
+                None,
+                MsgFlags::empty(),
+            )
+            .context("receive from netlink")?
+            .bytes;
             let mut rest = &buffer[..received];
             while rest.len() >= 20 {
                 let length = u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;

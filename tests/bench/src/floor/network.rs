@@ -29,7 +29,11 @@ impl Network {
     pub fn open() -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).context("make the host's network namespace")?;
         let socket = Socket::open()?;
-        socket.exchange(vec![netlink::up(LOOPBACK), netlink::bridge(BRIDGE, "floor0"), netlink::address(BRIDGE, GATEWAY, PREFIX)])?;
+        socket.exchange(vec![
+            netlink::up(LOOPBACK),
+            netlink::bridge(BRIDGE, "floor0"),
+            netlink::address(BRIDGE, GATEWAY, PREFIX),
+        ])?;
         Ok(Self { own: current()?, socket, pods: 0 })
     }
 
@@ -39,7 +43,8 @@ impl Network {
         self.pods = self.pods % 60_000 + 1;
         unshare(CloneFlags::CLONE_NEWNET).context("make network namespace")?;
         let inside = current().and_then(|namespace| Ok((namespace, Socket::open()?)));
-        setns(self.own.as_fd(), CloneFlags::CLONE_NEWNET).context("return to the host's network namespace")?;
+        setns(self.own.as_fd(), CloneFlags::CLONE_NEWNET)
+            .context("return to the host's network namespace")?;
         let (namespace, socket) = inside?;
         let name = format!("floor{}", self.pods);
         let index = FIRST + i32::try_from(self.pods).context("number a link")?;

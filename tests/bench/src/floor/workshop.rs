@@ -126,7 +126,8 @@ impl Workshop {
         if shape.root {
             let made = self.folder.join(&name);
             for part in ["", "upper", "work", "merged"] {
-                fs::create_dir(made.join(part)).with_context(|| format!("make {}", made.join(part).display()))?;
+                fs::create_dir(made.join(part))
+                    .with_context(|| format!("make {}", made.join(part).display()))?;
             }
             folder = Some(made);
         }
@@ -150,7 +151,12 @@ impl Workshop {
                 let start = Start {
                     join: shape.join,
                     group: &group,
-                    layers: layers.as_ref().map(|(upper, work, merged)| Layers { lower: &lower, upper, work, merged }),
+                    layers: layers.as_ref().map(|(upper, work, merged)| Layers {
+                        lower: &lower,
+                        upper,
+                        work,
+                        merged,
+                    }),
                     filter: if shape.filter { &self.filter } else { &[] },
                     program,
                     arguments: &arguments,

@@ -104,8 +104,14 @@ async fn live_on_host(subject: &mut Subject, life: &mut Life) -> Result<()> {
 
 fn touch(floor: &mut Floor, life: &mut Life) -> Result<()> {
     let Life { run, run_host, start, pod, byte, stop, .. } = life;
-    let operations =
-        [("sandbox", run), ("host-sandbox", run_host), ("container", start), ("pod", pod), ("first-byte", byte), ("stop", stop)];
+    let operations = [
+        ("sandbox", run),
+        ("host-sandbox", run_host),
+        ("container", start),
+        ("pod", pod),
+        ("first-byte", byte),
+        ("stop", stop),
+    ];
     for (operation, samples) in operations {
         let begun = Instant::now();
         let time = floor.measure(operation)?;

@@ -36,7 +36,8 @@ pub async fn measure(stage: &mut Stage, report: &mut Report) -> Result<()> {
             cpus[side].push(cpu);
         }
     }
-    let medians = |values: Vec<Vec<f64>>| values.into_iter().map(super::median).collect::<Vec<Option<Figure>>>();
+    let medians =
+        |values: Vec<Vec<f64>>| values.into_iter().map(super::median).collect::<Vec<Option<Figure>>>();
     report.push(row(SPEED, "MB/s", &medians(speeds), None));
     report.push(row(CPU, "ms", &medians(cpus), None));
     Ok(())
@@ -61,7 +62,9 @@ async fn flood(subject: &mut Subject) -> Result<(f64, f64)> {
     remove(subject, &[pod]).await?;
     // A log that stays would fill the memory it is kept in.
     match std::fs::remove_file(&log) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).context("remove the log"),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).context("remove the log");
+        }
         _ => {}
     }
     let megabytes = (LINES * (LENGTH + 1)) as f64 / 1e6;

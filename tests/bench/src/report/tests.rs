@@ -1,14 +1,23 @@
 use super::*;
 
 fn row(measure: &str, ours: Option<f64>, peer: Option<f64>) -> Row {
-    Row { measure: measure.to_owned(), unit: "ms", ours: ours.map(Figure::from), peer: peer.map(Figure::from), floor: None }
+    Row {
+        measure: measure.to_owned(),
+        unit: "ms",
+        ours: ours.map(Figure::from),
+        peer: peer.map(Figure::from),
+        floor: None,
+    }
 }
 
 #[test]
 fn a_row_has_the_keys_that_later_comparisons_look_for() {
     let json = row("ExecSync", Some(2.0), Some(16.0)).json();
     assert_eq!(json["ratio"], 0.125);
-    assert_eq!((&json["measure"], &json["unit"], &json["floor"]), (&json!("ExecSync"), &json!("ms"), &Value::Null));
+    assert_eq!(
+        (&json["measure"], &json["unit"], &json["floor"]),
+        (&json!("ExecSync"), &json!("ms"), &Value::Null)
+    );
 }
 
 #[test]

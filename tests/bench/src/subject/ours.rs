@@ -41,8 +41,10 @@ pub async fn start(places: &Places, cgroup: &str) -> Result<Subject> {
 pub async fn import(places: &Places, archive: &Path) -> Result<()> {
     let endpoint = format!("unix://{}/ours/orlop.sock", places.dir.display());
     let bytes = std::fs::read(archive).with_context(|| format!("read {}", archive.display()))?;
-    let chunks: Vec<ImportImageRequest> =
-        bytes.chunks(CHUNK).map(|chunk| ImportImageRequest { name: String::new(), chunk: chunk.to_vec() }).collect();
+    let chunks: Vec<ImportImageRequest> = bytes
+        .chunks(CHUNK)
+        .map(|chunk| ImportImageRequest { name: String::new(), chunk: chunk.to_vec() })
+        .collect();
     let mut client = cri_api::client::admin(cri_api::client::connect(&endpoint, DAEMON_DEADLINE).await?);
     let import = async {
         let mut progress = client.import_image(iter(chunks)).await?.into_inner();
@@ -75,7 +77,12 @@ fn plugins(dir: &Path) -> Result<PathBuf> {
 }
 
 fn wipe(script: &Path, folder: &Path) -> Result<()> {
-    let output = Command::new(script).arg("--wipe").arg(folder).stdin(Stdio::null()).output().context("run dev-runtime --wipe")?;
+    let output = Command::new(script)
+        .arg("--wipe")
+        .arg(folder)
+        .stdin(Stdio::null())
+        .output()
+        .context("run dev-runtime --wipe")?;
     if output.status.success() {
         return Ok(());
     }

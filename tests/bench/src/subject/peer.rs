@@ -36,7 +36,8 @@ impl Programs {
             containerd: program("containerd")?,
             ctr: program("ctr")?,
             runc: program("runc")?,
-            plugins: plugins.context("CNI plugins are missing: apt-get install -y containernetworking-plugins")?,
+            plugins: plugins
+                .context("CNI plugins are missing: apt-get install -y containernetworking-plugins")?,
         })
     }
 
@@ -49,7 +50,11 @@ impl Programs {
     /// Imports an archive.
     pub fn import(&self, places: &Places, archive: &Path) -> Result<()> {
         let mut command = Command::new(&self.ctr);
-        command.arg("--address").arg(socket(places)).args(["--namespace", "k8s.io", "images", "import"]).arg(archive);
+        command
+            .arg("--address")
+            .arg(socket(places))
+            .args(["--namespace", "k8s.io", "images", "import"])
+            .arg(archive);
         let output = command.stdin(Stdio::null()).output().context("run ctr images import")?;
         if output.status.success() {
             return Ok(());
@@ -62,7 +67,8 @@ impl Programs {
         let folder = places.dir.join("peer");
         std::fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
         let config = folder.join("config.toml");
-        std::fs::write(&config, self.config(places, &folder)?).with_context(|| format!("write {}", config.display()))?;
+        std::fs::write(&config, self.config(places, &folder)?)
+            .with_context(|| format!("write {}", config.display()))?;
         let account = Account::open(cgroup, "peer")?;
         let log = File::create(places.dir.join("peer.log")).context("make the daemon's log")?;
         let mut command = super::counted(&account, &self.containerd);

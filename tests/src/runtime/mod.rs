@@ -315,6 +315,10 @@ impl Drop for Runtime {
             eprintln!("the daemon's log ends:\n{}", self.log_end());
         }
         if !self.directory().join("instance.json").exists() {
+            // Wiped already, or its names are lost: at least no daemon outlives its story.
+            if let Err(error) = self.kill_daemon() {
+                eprintln!("{error:#}");
+            }
             return;
         }
         if let Err(error) = self.wipe() {

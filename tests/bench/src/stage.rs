@@ -102,7 +102,7 @@ impl Stage {
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
         format!(
             "{}, {runc}; kernel {}, {cpus} CPUs\n\
-             same: image, conflist (bridge, host-local, portmap), RuntimeDefault seccomp, limits, cgroup parent, log folder on tmpfs\n\
+             same: image, conflist (bridge, host-local, portmap), RuntimeDefault seccomp, limits, cgroup parent, logs and state folders on tmpfs\n\
              not the same: seccomp profile of each runtime's own making; plugins in process (ours), reference executables with \
              iptables (peer); pause built in (ours), as an image (peer); layers are durable before they are visible only in ours",
             versions.join(", "),

@@ -65,7 +65,7 @@ impl Programs {
     /// Starts it.
     pub async fn start(&self, places: &Places, cgroup: &str) -> Result<Subject> {
         let folder = places.dir.join("peer");
-        std::fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         let config = folder.join("config.toml");
         std::fs::write(&config, self.config(places, &folder)?)
             .with_context(|| format!("write {}", config.display()))?;

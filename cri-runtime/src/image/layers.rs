@@ -195,7 +195,7 @@ impl Layers {
         let mut limits = self.limits.clone();
         // Without an answer the configured limit stands, and the disk has the last word.
         if let Ok(space) = kernel::file::space(self.store.layout.root()) {
-            limits.bytes = limits.bytes.min(space.free_bytes / 100 * FREE_PERCENT);
+            limits.room = limits.room.min(space.free_bytes / 100 * FREE_PERCENT);
         }
         limits
     }

@@ -103,6 +103,14 @@ impl Drop for SmallDisk {
     }
 }
 
+/// An image of one layer that compresses well.
+fn compressed(layer: Vec<u8>) -> super::content::TestImage {
+    let blob = Blob::new(zstd::encode_all(&layer[..], 3).unwrap());
+    let config = image(vec![layer], "").config;
+    let manifest = manifest(&config, std::slice::from_ref(&blob));
+    super::content::TestImage { manifest, layers: vec![blob], archives: Vec::new(), config }
+}
+
 #[tokio::test]
 async fn a_full_disk_is_said_and_leaves_nothing() {
     if !is_root() {
@@ -110,28 +118,24 @@ async fn a_full_disk_is_said_and_leaves_nothing() {
     }
     let Some(disk) = SmallDisk::new("2m") else { return };
     let registry = FakeRegistry::start();
-    // Compressed it fits, unpacked it does not: the many small files need a page each.
+    // Compressed both fit, unpacked they do not: many small files need a page each, which the disk itself notices; a
+    // large file is noticed by what the archive says.
     let names: Vec<_> = (0..900).map(|number| format!("file{number}")).collect();
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
-    let big = archive(&files);
-    let compressed = Blob::new(zstd::encode_all(&big[..], 3).unwrap());
-    let config = image(vec![big], "").config;
-    let content = super::content::TestImage {
-        manifest: manifest(&config, std::slice::from_ref(&compressed)),
-        layers: vec![compressed],
-        archives: Vec::new(),
-        config,
-    };
-    registry.push("big:1", &content);
+    registry.push("files:1", &compressed(archive(&files)));
+    registry.push("large:1", &compressed(archive(&[("large", &"x".repeat(8 << 20))])));
     registry.push("small:1", &simple("fits"));
     let images = Images::open(super::config(disk.0.path())).unwrap();
     let pull = |name: &str| {
         images.pull(PullRequest { reference: format!("{}/{name}", registry.address), credentials: None })
     };
-    let error = pull("big:1").await.unwrap_err();
-    assert!(error.is_out_of_space(), "{}", error.message());
-    assert_eq!(std::fs::read_dir(disk.0.path().join("images/ingest")).unwrap().count(), 0);
-    assert!(images.list(None).is_empty());
+    for name in ["files:1", "large:1"] {
+        let error = pull(name).await.unwrap_err();
+        assert!(error.is_out_of_space(), "{name}: {}", error.message());
+        assert!(error.message().to_lowercase().contains("no space left"), "{name}: {}", error.message());
+        assert_eq!(std::fs::read_dir(disk.0.path().join("images/ingest")).unwrap().count(), 0);
+        assert!(images.list(None).is_empty());
+    }
     let small = pull("small:1").await.expect("after a full disk everything goes on");
     std::fs::write(disk.0.path().join("filler"), vec![0; 4 << 20]).unwrap_err();
     images.remove(&small.id).await.expect("removal needs no space");

@@ -5,6 +5,9 @@
 pub struct Limits {
     /// Most bytes of the uncompressed archive.
     pub bytes: u64,
+    /// Most bytes of the uncompressed archive that the disk has room for. A layer that is larger is not at fault, so
+    /// this is told apart from [`Limits::bytes`]: as a disk that is full.
+    pub room: u64,
     /// Most entries.
     pub entries: u64,
     /// Most components of a path.
@@ -24,6 +27,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             bytes: 256 << 30,
+            room: u64::MAX,
             entries: 2_000_000,
             depth: 512,
             path_bytes: 4096,

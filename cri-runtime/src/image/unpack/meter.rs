@@ -13,6 +13,7 @@ pub struct Meter<R> {
     hasher: Hasher,
     count: Rc<Cell<u64>>,
     limit: u64,
+    room: u64,
     ratio: Option<(Rc<Cell<u64>>, u64, u64)>,
 }
 
@@ -28,6 +29,7 @@ impl TooMuch {
     /// Unpacks the limit from an error that has passed decoders; anything else is a failed read.
     pub fn recover(error: io::Error) -> UnpackError {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            Some(_) if error.kind() == io::ErrorKind::StorageFull => UnpackError::Space(error),
             Some(Self { what, limit }) => UnpackError::Limit { what, limit: *limit },
             None => UnpackError::Read(error),
         }
@@ -37,12 +39,18 @@ impl TooMuch {
 impl<R: Read> Meter<R> {
     /// Counts into `count`, without a limit.
     pub fn new(inner: R, count: Rc<Cell<u64>>) -> Self {
-        Self { inner, hasher: Hasher::default(), count, limit: u64::MAX, ratio: None }
+        Self { inner, hasher: Hasher::default(), count, limit: u64::MAX, room: u64::MAX, ratio: None }
     }
 
     /// Fails when more than `limit` bytes flow.
     pub fn with_limit(mut self, limit: u64) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Fails as a full disk does when more than `room` bytes flow; a limit that is lower is told as such.
+    pub fn with_room(mut self, room: u64) -> Self {
+        self.room = room;
         self
     }
 
@@ -68,6 +76,10 @@ impl<R: Read> Read for Meter<R> {
         self.count.set(count);
         if count > self.limit {
             return Err(io::Error::other(TooMuch { what: "bytes", limit: self.limit }));
+        }
+        if count > self.room {
+            let more = TooMuch { what: "bytes", limit: self.room };
+            return Err(io::Error::new(io::ErrorKind::StorageFull, more));
         }
         if let Some((taken, ratio, from)) = &self.ratio
             && count > *from

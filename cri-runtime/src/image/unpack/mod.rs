@@ -53,6 +53,9 @@ pub enum UnpackError {
         /// The limit.
         limit: u64,
     },
+    /// More than the disk has room for, noticed before the disk is full.
+    #[error("unpack layer: no space left")]
+    Space(#[source] io::Error),
     /// The kernel refused one step.
     #[error("{operation} {path:?} of the layer")]
     Entry {
@@ -87,10 +90,10 @@ pub enum UnpackError {
 }
 
 impl UnpackError {
-    /// The kernel's answer, if it was one.
+    /// The kernel's answer, if it was one, or that the disk would be full.
     pub fn io(&self) -> Option<&io::Error> {
         match self {
-            Self::Read(error) | Self::Entry { source: error, .. } => Some(error),
+            Self::Read(error) | Self::Space(error) | Self::Entry { source: error, .. } => Some(error),
             _ => None,
         }
     }
@@ -128,7 +131,8 @@ pub fn unpack(
     let size = expected.content.as_ref().map(|content| content.size);
     let outer = Meter::new(source, Rc::clone(&taken)).with_limit(size.unwrap_or(u64::MAX));
     let decoder = Decoder::new(BufReader::with_capacity(128 * 1024, outer)).map_err(UnpackError::Read)?;
-    let inner = Meter::new(decoder, Rc::default()).with_limit(limits.bytes).with_ratio(taken, limits);
+    let inner = Meter::new(decoder, Rc::default()).with_limit(limits.bytes).with_room(limits.room);
+    let inner = inner.with_ratio(taken, limits);
     let mut archive = Archive::new(BufReader::with_capacity(128 * 1024, inner), limits.clone());
     let mut applier = Applier::new(root).map_err(|source| UnpackError::Entry {
         operation: "open",

@@ -35,7 +35,7 @@ impl Code {
     pub const UNAVAILABLE: Self = Self(50);
     /// CHECK found the attachment in another state than ADD left it (first code free for plugins).
     pub const CHECK_FAILED: Self = Self(100);
-    /// The host port belongs to another pod.
+    /// The host port belongs to another pod, or to a process of the host.
     pub const HOST_PORT_TAKEN: Self = Self(101);
     /// Anything else (what skel makes of a plain error).
     pub const INTERNAL: Self = Self(999);

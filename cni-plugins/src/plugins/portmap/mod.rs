@@ -5,14 +5,17 @@
 //!
 //! A port leads to the pod from outside, from the host (also through 127.0.0.1), from other pods and from the pod
 //! itself. Only what is addressed to the host is redirected: traffic that passes through to the same port of another
-//! machine is left alone (CVE-2019-9946). A port that another pod has is an error that names the pod; without hostIP
-//! and with hostIP are two different keys, of which the one with hostIP wins.
+//! machine is left alone (CVE-2019-9946). A port that another pod has is an error that names the pod, one on which a
+//! process of the host listens is an error too ([`listener`]; not for SCTP); without hostIP and with hostIP are two
+//! different keys, of which the one with hostIP wins.
 
 mod config;
 mod conntrack;
+mod listener;
 mod table;
 
 use std::io;
+use std::net::IpAddr;
 
 pub use table::delete_if_unused;
 
@@ -40,6 +43,21 @@ pub enum Error {
         /// Who has it.
         holder: String,
     },
+    /// The host port is in use without any pod.
+    #[error("host port {port} is taken: a process of the host listens there")]
+    Listening {
+        /// Address, port and protocol.
+        port: String,
+    },
+    /// Whether it is in use cannot be told.
+    #[error("look for a process of the host that listens on host port {port}")]
+    Probe {
+        /// Address, port and protocol.
+        port: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The table.
     #[error("publish host ports")]
     Publish(#[source] nft::Error),
@@ -53,14 +71,14 @@ pub enum Error {
     #[error("find the interface that leads to {ip}")]
     Interface {
         /// Address of the pod.
-        ip: std::net::IpAddr,
+        ip: IpAddr,
         /// Why.
         #[source]
         source: netlink::Error,
     },
     /// The interface towards the pod.
     #[error("find the interface that leads to {0}: there is no route")]
-    NoRoute(std::net::IpAddr),
+    NoRoute(IpAddr),
     /// Connections of before.
     #[error("forget old connections to host ports")]
     Conntrack(#[source] netlink::Error),
@@ -99,7 +117,7 @@ pub enum Error {
 impl From<Error> for CniError {
     fn from(error: Error) -> Self {
         let code = match &error {
-            Error::Taken { .. } => Code::HOST_PORT_TAKEN,
+            Error::Taken { .. } | Error::Listening { .. } => Code::HOST_PORT_TAKEN,
             Error::Config { .. } => Code::INVALID_CONFIG,
             Error::Unsupported { .. } => Code::UNSUPPORTED_FIELD,
             Error::Differs { .. } => Code::CHECK_FAILED,
@@ -114,7 +132,7 @@ fn owner(call: &Call<'_>) -> Owner {
 }
 
 /// Name of the interface that leads to the pod: where its traffic enters and leaves the host.
-fn interface_towards(ip: std::net::IpAddr) -> Result<String, Error> {
+fn interface_towards(ip: IpAddr) -> Result<String, Error> {
     let failed = |source| Error::Interface { ip, source };
     let mut socket = Socket::open(NetlinkProtocol::Route).map_err(failed)?;
     let index = route::interface_to(&mut socket, ip).map_err(failed)?.ok_or(Error::NoRoute(ip))?;
@@ -129,6 +147,7 @@ fn publish(call: &Call<'_>, config: &Config) -> Result<(), Error> {
         if mappings.is_empty() {
             continue;
         }
+        refuse_listeners(&mappings, *target, &owner(call))?;
         let interface = if config.snat { Some(interface_towards(*target)?) } else { None };
         if let (Some(interface), true) = (&interface, target.is_ipv4()) {
             // A packet from 127.0.0.1 leaves through this interface, and its answer comes back to 127.0.0.1. The
@@ -141,6 +160,21 @@ fn publish(call: &Call<'_>, config: &Config) -> Result<(), Error> {
     kernel::failpoint::hit("cni.portmap.published");
     // Afterwards: a datagram in between would only make a new entry that goes to the old place.
     forget_connections(&config.mappings)
+}
+
+/// Nothing has been changed when this fails.
+fn refuse_listeners(mappings: &[&Mapping], target: IpAddr, owner: &Owner) -> Result<(), Error> {
+    for mapping in mappings {
+        let port = mapping.to_string();
+        let listening = listener::is_there(mapping, target.is_ipv4())
+            .map_err(|source| Error::Probe { port: port.clone(), source })?;
+        if listening {
+            // Whoever listens behind a redirection hears nothing: the pod is the one to know of.
+            table::refuse_others(target, mapping, owner)?;
+            return Err(Error::Listening { port });
+        }
+    }
+    Ok(())
 }
 
 /// TCP notices that its peer is another one; an entry of UDP or SCTP keeps sending to the old pod as long as somebody
@@ -173,7 +207,7 @@ impl Plugin for Portmap {
         }
         if let Err(error) = publish(call, &config) {
             // All elements went in or none; this is for what failed after them.
-            if !matches!(error, Error::Taken { .. })
+            if !matches!(error, Error::Taken { .. } | Error::Listening { .. })
                 && let Err(undo) = table::remove_owned(&owner(call))
             {
                 tracing::warn!(error = %undo, "remove host ports after a failed ADD");

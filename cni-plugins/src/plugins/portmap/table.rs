@@ -360,12 +360,31 @@ pub fn add(elements: &[(&'static str, Element)], owner: &Owner) -> Result<(), Er
             Some(holder) if holder.same_attachment(owner) || !is_port => {
                 tables.remove(vec![(*set, element.key.clone())]).map_err(Error::Publish)?;
             }
-            holder => {
-                let holder =
-                    holder.map_or_else(|| "unknown (an entry without an owner)".to_owned(), |o| o.comment);
-                return Err(Error::Taken { port: describe(set, &element.key), holder });
-            }
+            holder => return Err(taken(set, &element.key, holder)),
         }
+    }
+}
+
+fn taken(map: &str, key: &[u8], holder: Option<Owner>) -> Error {
+    let holder = holder.map_or_else(|| "unknown (an entry without an owner)".to_owned(), |o| o.comment);
+    Error::Taken { port: describe(map, key), holder }
+}
+
+/// Fails if the port of a mapping is another pod's.
+///
+/// # Errors
+/// [`Error::Taken`] if so.
+pub fn refuse_others(target: IpAddr, mapping: &Mapping, owner: &Owner) -> Result<(), Error> {
+    let (map, key) = key(family(target), mapping);
+    let mut tables = open().map_err(Error::LookUp)?;
+    if !tables.exists().map_err(Error::LookUp)? {
+        return Ok(());
+    }
+    match tables.get(map, &key).map_err(Error::LookUp)? {
+        Some(found) if !found.owner.as_ref().is_some_and(|holder| holder.same_attachment(owner)) => {
+            Err(taken(map, &key, found.owner))
+        }
+        _ => Ok(()),
     }
 }
 

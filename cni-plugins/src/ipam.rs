@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::call::Call;
 use crate::error::{Code, Error};
-use crate::invoke::delegate::{self, Target};
+use crate::invoke::delegate::{self, FindError, Target};
 use crate::invoke::exec::{self, Environment};
 use crate::plugins::Plugin;
 use crate::result::{self, CniResult};
@@ -32,7 +32,10 @@ pub fn add(call: &Call<'_>) -> Result<CniResult, Error> {
 /// # Errors
 /// Those of the delegate.
 pub fn del(call: &Call<'_>) -> Result<(), Error> {
-    plain(call, "DEL", |plugin| plugin.del(call))
+    match target(call) {
+        Ok(target) => run(call, target, "DEL", |plugin| plugin.del(call)),
+        Err(error) => Ok(error.on_del(&call.container_id, call.netns.is_some())?),
+    }
 }
 
 /// Checks the addresses.
@@ -64,14 +67,23 @@ fn plain(
     verb: &'static str,
     in_process: impl FnOnce(&'static dyn Plugin) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    match target(call)? {
+    run(call, target(call)?, verb, in_process)
+}
+
+fn run(
+    call: &Call<'_>,
+    target: Target,
+    verb: &'static str,
+    in_process: impl FnOnce(&'static dyn Plugin) -> Result<(), Error>,
+) -> Result<(), Error> {
+    match target {
         Target::InProcess(plugin) => in_process(plugin),
         Target::Binary(path) => execute(call, &path, verb).map(|_| ()),
     }
 }
 
-fn target(call: &Call<'_>) -> Result<Target, Error> {
-    let kind = call.config.fields.get("ipam").and_then(|ipam| ipam.get("type")).and_then(|v| v.as_str());
+fn target(call: &Call<'_>) -> Result<Target, FindError> {
+    let kind = delegate::ipam_kind(&call.config.fields);
     delegate::find(kind.unwrap_or_default(), &call.path, call.own_binary)
 }
 

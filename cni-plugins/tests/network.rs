@@ -291,6 +291,60 @@ fn a_plugin_that_hangs_is_killed_and_one_that_fails_is_quoted() {
 }
 
 #[test]
+fn a_pod_whose_plugin_is_not_installed_is_not_begun() {
+    if !can_run("missing plugin at ADD") {
+        return;
+    }
+    let host = Host::new();
+    let network = Network::new(NetworkConfig { builtin: None, ..config(&host) });
+    let before = host.links();
+    let bin = host.plugin_dir();
+    write_conflist(&host, "10-test.conflist", &conflist(&host, "test", "1.0.0"));
+    host.run(|| {
+        for missing in ["bridge", "host-local", "portmap"] {
+            fs::remove_file(bin.join(missing)).expect("removed");
+            let pod = Pod::new("web");
+            let error = add(&network, &pod, &[8080]).expect_err("nobody can attach it");
+            let plugin = error.plugin().expect("of a plugin");
+            assert!(plugin.source.msg.contains(&format!("failed to find plugin {missing:?}")), "{error:?}");
+            assert_eq!(
+                entries(&host.path("cache/results")),
+                [""; 0],
+                "nothing is remembered without {missing}"
+            );
+            del(&network, &pod).unwrap_or_else(|error| panic!("without {missing}: {error:?}"));
+            std::os::unix::fs::symlink(binary(), bin.join(missing)).expect("installed again");
+        }
+    });
+    assert_eq!(host.leases("test"), [""; 0]);
+    assert_eq!(host.links(), before);
+}
+
+#[test]
+fn a_plugin_that_was_uninstalled_holds_a_pod_only_while_its_namespace_is_there() {
+    if !can_run("missing plugin at DEL") {
+        return;
+    }
+    for missing in ["bridge", "host-local", "portmap"] {
+        let host = Host::new();
+        let network = Network::new(NetworkConfig { builtin: None, ..config(&host) });
+        let bin = host.plugin_dir();
+        write_conflist(&host, "10-test.conflist", &conflist(&host, "test", "1.0.0"));
+        host.run(|| {
+            let pod = Pod::new("web");
+            add(&network, &pod, &[8080]).expect("attached");
+            fs::remove_file(bin.join(missing)).expect("removed");
+            let error = del(&network, &pod).expect_err("it may come back");
+            assert!(error.plugin().is_some_and(|e| e.source.msg.contains(missing)), "{error:?}");
+            assert_eq!(entries(&host.path("cache/results")).len(), 1, "remembered without {missing}");
+            drop(pod);
+            network.del("web", None).unwrap_or_else(|error| panic!("without {missing}: {error:?}"));
+            assert_eq!(entries(&host.path("cache/results")), [""; 0]);
+        });
+    }
+}
+
+#[test]
 fn debians_plugins_run_under_our_hand_and_hand_over_to_ours() {
     let theirs = Path::new("/usr/lib/cni");
     if !theirs.join("bridge").exists() {

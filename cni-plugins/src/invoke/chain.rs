@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::capabilities::select;
 use super::conflist::Conflist;
-use super::delegate::{self, OwnBinary, Target};
+use super::delegate::{self, FindError, OwnBinary, Target};
 use super::exec::{self, Environment};
 use crate::call::{Arguments, Call, NetConfig, Teardown, ValidAttachment};
 use crate::error::{Code, Error as CniError};
@@ -70,6 +70,26 @@ impl<'a> Subject<'a> {
 }
 
 impl Chain<'_> {
+    /// Whether every plugin can be called: asked before ADD, because what was begun can only be undone by all of them.
+    /// An executable has delegates of its own, of which nothing is known here.
+    ///
+    /// # Errors
+    /// Of the first plugin that is missing.
+    pub fn locate(&self) -> Result<(), ChainError> {
+        for plugin in &self.list.plugins {
+            let missing = |source: FindError| self.error(plugin, "ADD", source.into());
+            let target = self.find(kind(plugin)).map_err(missing)?;
+            if let (Target::InProcess(_), Some(ipam)) = (target, delegate::ipam_kind(plugin)) {
+                self.find(ipam).map_err(missing)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, kind: &str) -> Result<Target, FindError> {
+        delegate::find(kind, self.directories, self.own)
+    }
+
     /// ADD of every plugin in order. The result is that of the last, in the version of the list.
     ///
     /// # Errors
@@ -126,8 +146,7 @@ impl Chain<'_> {
             if self.list.version.has_gc_and_status() {
                 self.call(plugin, subject, "STATUS", None, Map::new())?;
             } else {
-                delegate::find(kind(plugin), self.directories, self.own)
-                    .map_err(|source| self.error(plugin, "STATUS", source))?;
+                self.find(kind(plugin)).map_err(|source| self.error(plugin, "STATUS", source.into()))?;
             }
         }
         Ok(())
@@ -168,10 +187,14 @@ impl Chain<'_> {
         extra: Map<String, Value>,
     ) -> Result<Option<Value>, ChainError> {
         let fields = self.told(plugin, subject, previous, extra);
-        let outcome = match delegate::find(kind(plugin), self.directories, self.own) {
+        let outcome = match self.find(kind(plugin)) {
             Ok(Target::InProcess(built_in)) => self.in_process(built_in, subject, verb, fields),
             Ok(Target::Binary(path)) => self.execute(&path, subject, verb, fields),
-            Err(error) => Err(error),
+            Err(error) if verb == "DEL" => {
+                let done = error.on_del(subject.container_id, subject.netns.is_some());
+                done.map(|()| None).map_err(Into::into)
+            }
+            Err(error) => Err(error.into()),
         };
         outcome.map_err(|source| self.error(plugin, verb, source))
     }

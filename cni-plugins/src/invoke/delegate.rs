@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
 use crate::error::{Code, Error};
 use crate::plugins::{self, Plugin};
 
@@ -35,19 +37,75 @@ impl OwnBinary {
     }
 }
 
+/// A plugin cannot be called.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FindError {
+    /// The `type` is no name of a file.
+    #[error("invalid plugin type {kind:?}")]
+    Name {
+        /// The `type`.
+        kind: String,
+    },
+    /// There are no directories to search, and it is none of ours.
+    #[error("plugin {kind} is not built in")]
+    Unknown {
+        /// The `type`.
+        kind: String,
+    },
+    /// It is in none of the directories.
+    #[error("failed to find plugin {kind:?} in path [{searched}]")]
+    Missing {
+        /// The `type`.
+        kind: String,
+        /// The directories.
+        searched: String,
+    },
+}
+
+impl From<FindError> for Error {
+    fn from(error: FindError) -> Self {
+        let code = match error {
+            FindError::Name { .. } | FindError::Unknown { .. } => Code::INVALID_CONFIG,
+            FindError::Missing { .. } => Code::INVALID_ENVIRONMENT,
+        };
+        Error::from_source(code, &error)
+    }
+}
+
+impl FindError {
+    /// What a DEL makes of it: while the pod's namespace is there the plugin has something to remove from it and may be
+    /// installed again; afterwards there is nobody who could, and a pod must not be held for ever (RC-09).
+    ///
+    /// # Errors
+    /// This error, unless the executable is missing and the namespace is gone.
+    pub fn on_del(self, container_id: &str, namespace_is_there: bool) -> Result<(), Self> {
+        match self {
+            Self::Missing { .. } if !namespace_is_there => {
+                tracing::warn!(error = %self, container = container_id, "DEL left out; the pod's namespace is gone");
+                Ok(())
+            }
+            other => Err(other),
+        }
+    }
+}
+
+/// The `type` of the IPAM plugin in a plugin's configuration.
+pub fn ipam_kind(fields: &Map<String, Value>) -> Option<&str> {
+    fields.get("ipam")?.get("type")?.as_str()
+}
+
 /// Finds a plugin by the `type` of its configuration. Without directories only built-in plugins are found; with
 /// directories only what is there, as the operator put it.
 ///
 /// # Errors
-/// Code 4 for a bad name, or if it is in none of the directories.
-pub fn find(kind: &str, directories: &[PathBuf], own: &OwnBinary) -> Result<Target, Error> {
+/// [`FindError`] for a bad name, or if it is in none of the directories.
+pub fn find(kind: &str, directories: &[PathBuf], own: &OwnBinary) -> Result<Target, FindError> {
+    let name = || kind.to_owned();
     if kind.is_empty() || kind.contains('/') || kind == "." || kind == ".." {
-        return Err(Error::new(Code::INVALID_CONFIG, format!("invalid plugin type {kind:?}")));
+        return Err(FindError::Name { kind: name() });
     }
     if directories.is_empty() {
-        return plugins::find(kind)
-            .map(Target::InProcess)
-            .ok_or_else(|| Error::new(Code::INVALID_CONFIG, format!("plugin {kind} is not built in")));
+        return plugins::find(kind).map(Target::InProcess).ok_or_else(|| FindError::Unknown { kind: name() });
     }
     for directory in directories {
         let path = directory.join(kind);
@@ -62,8 +120,5 @@ pub fn find(kind: &str, directories: &[PathBuf], own: &OwnBinary) -> Result<Targ
         });
     }
     let searched: Vec<String> = directories.iter().map(|d| d.display().to_string()).collect();
-    Err(Error::new(
-        Code::INVALID_ENVIRONMENT,
-        format!("failed to find plugin {kind:?} in path [{}]", searched.join(" ")),
-    ))
+    Err(FindError::Missing { kind: name(), searched: searched.join(" ") })
 }

@@ -149,7 +149,7 @@ impl Network {
 
     fn is_external(&self, list: &Conflist) -> bool {
         let chain = self.chain(list);
-        let delegates = list.plugins.iter().filter_map(|p| p.get("ipam")?.get("type")?.as_str());
+        let delegates = list.plugins.iter().filter_map(delegate::ipam_kind);
         let kinds = list.plugins.iter().filter_map(|p| p.get("type")?.as_str()).chain(delegates);
         kinds.filter(|kind| !kind.is_empty()).any(|kind| {
             !matches!(delegate::find(kind, chain.directories, chain.own), Ok(Target::InProcess(_)))
@@ -173,6 +173,10 @@ impl Network {
         {
             return Err(NetworkError::Attached { container_id, network: list.name.clone() });
         }
+        self.chain(&list).locate().map_err(|source| NetworkError::Add {
+            container_id: container_id.clone(),
+            source: Box::new(source),
+        })?;
         let capabilities = attachment.capabilities.to_map();
         let mut entry = Entry {
             kind: KIND.to_owned(),

@@ -1,6 +1,6 @@
 //! One pod after the other, from request to removal: every stage of a life has its own figure.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -23,6 +23,10 @@ const REMOVE: &str = "RemovePodSandbox";
 const CPU: &str = "CPU per lifecycle, sequential";
 
 pub const MEASURES: [&str; 9] = [RUN, RUN_HOST, START, POD, BYTE, BYTE_99, STOP, REMOVE, CPU];
+
+/// Before each turn. The kernel takes down the network namespaces of the turn before in the background, and holds the lock
+/// that the making of links needs: who comes next must not pay for it.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// What one side took.
 #[derive(Default)]
@@ -48,9 +52,11 @@ pub async fn measure(stage: &mut Stage, report: &mut Report, rounds: u32) -> Res
             ground = Life::default();
         }
         for side in turns(subjects.len(), round) {
+            tokio::time::sleep(QUIET).await;
             live(&mut subjects[side], &mut lives[side]).await?;
             live_on_host(&mut subjects[side], &mut lives[side]).await?;
         }
+        tokio::time::sleep(QUIET).await;
         touch(floor, &mut ground)?;
     }
     let mut push = |measure: &str, of: fn(&Life) -> Option<Figure>| {

@@ -1,6 +1,6 @@
 //! `portmap`: ports of the host that lead to a pod.
 //!
-//! Owns the nftables table of host ports ([`table`]), which is the only record of them, and the connections that
+//! Owns the nftables table of host ports ([`rules`], [`table`]), which is the only record of them, and the connections that
 //! conntrack remembers for a port. Does not own addresses: they come with `prevResult`.
 //!
 //! A port leads to the pod from outside, from the host (also through 127.0.0.1), from other pods and from the pod
@@ -12,6 +12,7 @@
 mod config;
 mod conntrack;
 mod listener;
+mod rules;
 mod table;
 
 use std::io;

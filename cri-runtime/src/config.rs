@@ -25,6 +25,8 @@ pub struct Config {
     pub network: BuiltinNetwork,
     /// Folder of `orlop-supervisor` and `pause`.
     pub libexec: PathBuf,
+    /// End the supervisor and take the network down with the daemon, if no pod is left then.
+    pub ephemeral: bool,
     /// Longest content of one log line, bytes (L-03).
     pub max_log_line: u32,
 }

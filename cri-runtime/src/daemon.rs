@@ -10,13 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use cni_plugins::invoke::{Builtin, Network, NetworkConfig};
 use kernel::cgroup::Hierarchies;
+use launch::protocol::Exit;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::Config;
 use crate::creation::Creations;
 use crate::image::{Images, ImagesConfig};
-use crate::index::Index;
+use crate::index::{Inbox, Index};
 use crate::oci::Defaults;
 use crate::record::Records;
 use crate::runtime::{NETWORK_SLOTS, Runtime};
@@ -48,6 +49,7 @@ pub async fn run(config: Config) -> Result<()> {
     tokio::spawn(route(runtime.clone(), events));
 
     let socket = runtime.config.socket.clone();
+    let whole = runtime.clone();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = server::serve(&socket, runtime, async {
         // A sender that is dropped ends the service too.
@@ -65,12 +67,41 @@ pub async fn run(config: Config) -> Result<()> {
     tracing::info!("ending; containers go on");
     drop(stop);
     match tokio::time::timeout(DRAIN, serving).await {
-        Ok(result) => result,
+        Ok(result) => result?,
         Err(_) => {
-            tracing::warn!("requests under way are left behind; a retry joins them after the next start");
-            Ok(())
+            tracing::warn!("requests under way are left behind; a retry joins them after the next start")
         }
     }
+    if whole.config.ephemeral {
+        retire(&whole).await?;
+    }
+    Ok(())
+}
+
+/// Leaves nothing behind of a daemon that was there for a while only. With a pod left everything stays as it is.
+async fn retire(runtime: &Arc<Runtime>) -> Result<()> {
+    let pods = runtime.index.pods().len();
+    if pods > 0 {
+        tracing::info!(pods, "pods are left: the supervisor goes on");
+        return Ok(());
+    }
+    runtime.supervisor.shutdown().await.context("end the supervisor")?;
+    let runtime = runtime.clone();
+    tokio::task::spawn_blocking(move || {
+        runtime.network.take_down_builtin().context("take the built-in network down")?;
+        let group = runtime.cgroups.group(Path::new(&runtime.config.cgroup_parent))?;
+        group.remove(DRAIN).context("remove the cgroup of all pods")?;
+        for path in [&runtime.config.socket, &runtime.config.supervisor_socket()] {
+            match fs::remove_file(path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    return Err(e).with_context(|| format!("remove {}", path.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    })
+    .await?
 }
 
 /// Makes the directories and takes the locks that keep a second daemon out (RC-16).
@@ -165,16 +196,14 @@ async fn route(runtime: Arc<Runtime>, mut events: mpsc::Receiver<Event>) {
                     Ok(container) => container.sandbox.clone(),
                     Err(_) => exit.id.clone(),
                 };
-                match runtime.index.inbox(&sandbox) {
-                    Ok(inbox) => send(inbox, Command::Exited(exit)),
-                    // Of a sandbox that is being undone or gone; whoever undoes it forgets it.
-                    Err(_) => tracing::debug!(id = %exit.id, "exit of nobody"),
-                }
+                let inbox = runtime.index.inbox(&sandbox).ok();
+                tokio::spawn(deliver(runtime.clone(), inbox, exit));
             }
             Event::Replaced => {
                 for pod in runtime.index.pods() {
                     if let Ok(inbox) = runtime.index.inbox(&pod.id) {
-                        send(inbox, Command::SupervisorReplaced);
+                        // An owner that ends meanwhile has nothing left to lose.
+                        tokio::spawn(async move { inbox.send(Command::SupervisorReplaced).await });
                     }
                 }
             }
@@ -182,13 +211,16 @@ async fn route(runtime: Arc<Runtime>, mut events: mpsc::Receiver<Event>) {
     }
 }
 
-/// Sends without waiting for an owner that is busy: the others' exits are behind this one.
-fn send(inbox: crate::index::Inbox, command: Command) {
-    if let Err(mpsc::error::TrySendError::Full(command)) = inbox.try_send(command) {
-        tokio::spawn(async move {
-            // An owner that ended has no use for it.
-            let _ = inbox.send(command).await;
-        });
+/// Tells the owner of a pod of an exit, in a task of its own: an owner that is busy must not hold up the exits of other
+/// pods. A pod that was undone or is gone, and a process that recovery killed, have nobody who asks for the exit.
+async fn deliver(runtime: Arc<Runtime>, inbox: Option<Inbox>, exit: Exit) {
+    let id = exit.id.clone();
+    let told = match inbox {
+        Some(inbox) => inbox.send(Command::Exited(exit)).await.is_ok(),
+        None => false,
+    };
+    if !told {
+        runtime.forget(&id).await;
     }
 }
 

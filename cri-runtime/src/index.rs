@@ -111,9 +111,10 @@ impl Index {
         self.write(|inner| inner.containers.remove(id));
     }
 
-    /// Every pod.
+    /// Every pod. One that is being made is in no list before it is ready.
     pub fn pods(&self) -> Vec<Arc<SandboxRecord>> {
-        self.read(|inner| inner.pods.values().map(|pod| pod.record.clone()).collect())
+        let made = |pod: &&Pod| pod.record.stage != SandboxStage::Creating;
+        self.read(|inner| inner.pods.values().filter(made).map(|pod| pod.record.clone()).collect())
     }
 
     /// Every container.
@@ -131,10 +132,14 @@ impl Index {
     /// # Errors
     /// Not found, or the prefix fits several.
     pub fn pod(&self, id: &str) -> Result<Arc<SandboxRecord>, Failure> {
-        self.read(|inner| unique(&inner.pods, id, "pod sandbox").map(|pod| pod.record.clone()))
+        let pod = self.read(|inner| unique(&inner.pods, id, "pod sandbox").map(|pod| pod.record.clone()))?;
+        match pod.stage {
+            SandboxStage::Creating => Err(not_found("pod sandbox", id)),
+            _ => Ok(pod),
+        }
     }
 
-    /// The inbox of the owner of this pod.
+    /// The inbox of the owner of this pod, also of one that is being made.
     ///
     /// # Errors
     /// As [`Self::pod`].
@@ -161,6 +166,10 @@ impl Index {
     }
 }
 
+fn not_found(what: &str, id: &str) -> Failure {
+    Failure::new(Class::NotFound, format!("find {what} {id:?}: not found"))
+}
+
 /// The only entry whose key starts with `prefix`.
 fn unique<'a, T>(map: &'a BTreeMap<String, T>, prefix: &str, what: &str) -> Result<&'a T, Failure> {
     if prefix.is_empty() {
@@ -168,7 +177,7 @@ fn unique<'a, T>(map: &'a BTreeMap<String, T>, prefix: &str, what: &str) -> Resu
     }
     let mut matches = map.range(prefix.to_owned()..).take_while(|(id, _)| id.starts_with(prefix));
     match (matches.next(), matches.next()) {
-        (None, _) => Err(Failure::new(Class::NotFound, format!("find {what} {prefix:?}: not found"))),
+        (None, _) => Err(not_found(what, prefix)),
         (Some((id, found)), second) if second.is_none() || id == prefix => Ok(found),
         _ => {
             Err(Failure::new(Class::InvalidArgument, format!("find {what} {prefix:?}: several ids begin so")))

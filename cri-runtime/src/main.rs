@@ -47,6 +47,9 @@ struct Arguments {
     /// Addresses of the built-in network
     #[arg(long, default_value = "10.85.0.0/16", value_name = "CIDR")]
     subnet: String,
+    /// When asked to end and no pod is left, end the supervisor and take the built-in network down too
+    #[arg(long)]
+    ephemeral: bool,
     /// Longest content of one container log line, bytes; longer lines are split
     #[arg(long, default_value_t = 16 * 1024, value_name = "BYTES")]
     max_log_line: u32,
@@ -94,6 +97,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             subnet: arguments.subnet,
         },
         libexec: executable_dir()?,
+        ephemeral: arguments.ephemeral,
         max_log_line: arguments.max_log_line,
     };
     tokio::runtime::Builder::new_multi_thread()

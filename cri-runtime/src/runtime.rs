@@ -48,3 +48,21 @@ pub struct Runtime {
     /// What containers get without being asked.
     pub defaults: Defaults,
 }
+
+impl Runtime {
+    /// Lets the supervisor forget an ended process, and removes its exit record. Whoever is told of an exit calls this
+    /// once what must be kept of it is on record elsewhere.
+    pub async fn forget(&self, id: &str) {
+        self.supervisor.forget(id).await;
+        let path = self.config.exits().join(id);
+        let removed = tokio::task::spawn_blocking(move || match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(record = %path.display(), %error, "exit record stays");
+            }
+            _ => {}
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%id, %error, "exit record stays");
+        }
+    }
+}

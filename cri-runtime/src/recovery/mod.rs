@@ -84,15 +84,10 @@ pub fn recover(runtime: &Arc<Runtime>, known: Vec<Known>) -> Result<(), Recovery
         }
     }
     sweep::sweep(runtime, evidence.running.into_values());
-    let supervisor = runtime.supervisor.clone();
+    let runtime = runtime.clone();
     tokio::spawn(async move {
         for id in ended {
-            supervisor.forget(&id).await;
-            if let Err(error) = std::fs::remove_file(exits.join(&id))
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                tracing::warn!(%id, %error, "exit record stays");
-            }
+            runtime.forget(&id).await;
         }
     });
     Ok(())

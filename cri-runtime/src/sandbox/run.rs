@@ -104,6 +104,8 @@ async fn claim_and_make(
     }
     let id = record.id.clone();
     let (mut worker, receiver) = Worker::new(runtime.clone(), record);
+    // The holder may end before the sandbox is ready: its exit must find the owner.
+    worker.publish();
     let recorder = worker.recorder.clone();
     let begun = recorder.begin("run sandbox", "");
     let result = worker.make().await;
@@ -117,7 +119,11 @@ async fn claim_and_make(
         }
         Err(failure) => {
             match worker.undo().await {
-                Ok(()) => runtime.index.release(key, &id),
+                Ok(()) => {
+                    runtime.index.remove_pod(&id);
+                    runtime.index.release(key, &id);
+                    worker.dismiss(receiver).await;
+                }
                 Err(error) => {
                     // It stays visible as not ready, so that it will be stopped and removed by whoever looks (1.1).
                     tracing::error!(pod = %id, %error, "pod sandbox that failed cannot be undone yet");
@@ -235,17 +241,11 @@ impl Worker {
     /// Undoes a sandbox that could not be made.
     async fn undo(&mut self) -> Result<(), Failure> {
         let (record, netns, pause) = (self.record.clone(), self.netns.take(), self.pause.take());
-        let started = pause.is_some();
         self.blocking(move |runtime| {
             stop::release(runtime, &record, netns.as_ref(), pause.as_ref())?;
             stop::erase(runtime, &record)
         })
-        .await?;
-        if started {
-            let id = self.record.id.clone();
-            self.forget(&id).await;
-        }
-        Ok(())
+        .await
     }
 }
 

@@ -134,10 +134,8 @@ impl Worker {
                 self.record.network = Network::None;
                 self.record.pause = None;
                 self.record.netns = None;
-                let id = self.record.id.clone();
                 self.store().await?;
                 self.publish();
-                self.forget(&id).await;
                 Ok(())
             }
             Err(failure) => {
@@ -174,11 +172,11 @@ impl Worker {
     /// The holder ended on its own: the pod is not ready any more, and its containers have lost their namespaces'
     /// keeper. The kubelet stops such a pod and makes another one.
     pub(super) async fn holder_exited(&mut self, exit: &Exit) {
-        if self.pause.take().is_none() {
-            return;
+        // Without a holder in hand the pod was released, and this is the end that was asked for.
+        if self.pause.take().is_some() {
+            tracing::warn!(pod = %self.record.id, code = exit.cri_code(), "the holder of the pod's namespaces ended");
+            self.holder_lost().await;
         }
-        tracing::warn!(pod = %self.record.id, code = exit.cri_code(), "the holder of the pod's namespaces ended");
-        self.holder_lost().await;
         self.forget(&exit.id).await;
     }
 
@@ -196,21 +194,9 @@ impl Worker {
         self.blocking(move |runtime| put(runtime, &record)).await
     }
 
-    /// Lets the supervisor forget a process that is on record, and its exit record with it.
+    /// Lets the supervisor forget a process whose exit was told and is on record here.
     pub(crate) async fn forget(&self, id: &str) {
-        self.runtime.supervisor.forget(id).await;
-        let path = self.runtime.config.exits().join(id);
-        let removed = self.blocking(move |_| {
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(record = %path.display(), error = %e, "exit record stays");
-                }
-                _ => {}
-            }
-            Ok(())
-        });
-        // The work itself cannot fail; a pool that is shut down ends with the daemon.
-        let _ = removed.await;
+        self.runtime.forget(id).await;
     }
 }
 

@@ -167,6 +167,18 @@ impl Worker {
                 break;
             }
         }
+        self.dismiss(inbox).await;
+    }
+
+    /// Ends the inbox of a pod that is gone. Whoever still asks is told so by the end of its reply; an exit must be let
+    /// go even so.
+    pub(super) async fn dismiss(&self, mut inbox: mpsc::Receiver<Command>) {
+        inbox.close();
+        while let Some(command) = inbox.recv().await {
+            if let Command::Exited(exit) = command {
+                self.forget(&exit.id).await;
+            }
+        }
     }
 
     async fn carry_out(&mut self, command: Command) {

@@ -9,6 +9,7 @@ mod image;
 mod log;
 mod output;
 mod pods;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -29,7 +30,12 @@ fn main() -> ExitCode {
     output::logging(arguments.debug);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(command::execute(arguments)),
+        Ok(runtime) => {
+            let result = runtime.block_on(command::execute(arguments));
+            // A thread that still reads standard input may do so for ever.
+            runtime.shutdown_background();
+            result
+        }
         Err(error) => Err(error::Error::Io {
             operation: "start the event loop of",
             object: "orlop".to_owned(),

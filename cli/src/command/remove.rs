@@ -16,10 +16,17 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// Removes every pod that is named; each is tried before the first failure is told.
 pub async fn remove(endpoint: Option<&str>, options: &RmArgs) -> Result<u8> {
-    let connection = endpoint::connect(endpoint).await?;
+    // Also without a runtime: `orlop run --keep` leaves a pod and no runtime behind where it started its own.
+    endpoint::with_runtime(endpoint, async |connection, signals| {
+        endpoint::until_signal(signals, remove_all(connection, options)).await
+    })
+    .await
+}
+
+async fn remove_all(connection: &Connection, options: &RmArgs) -> Result<u8> {
     let mut result = Ok(0);
     for pod in &options.pods {
-        if let Err(error) = remove_pod(&connection, pod, options.force).await {
+        if let Err(error) = remove_pod(connection, pod, options.force).await {
             result = result.and(Err(error));
         } else {
             output::print(&format!("{pod}\n"));

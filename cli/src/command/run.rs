@@ -11,12 +11,12 @@ use kubelet::layout::Layout;
 use kubelet::plan::{Phase, Stage};
 use kubelet::runtime::cri::Cri;
 use kubelet::worker::{self, Handle, Snapshot};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::args::RunArgs;
 use crate::endpoint::{self, Connection};
 use crate::error::{self, Error, Result};
+use crate::signals::Signals;
 use report::Report;
 use stream::Streams;
 
@@ -24,16 +24,16 @@ use stream::Streams;
 pub async fn run(endpoint: Option<&str>, options: RunArgs) -> Result<u8> {
     let pod = prepare::pod(&options)?;
     let host = Host::read().map_err(|error| Error::Pod(chain(&error)))?;
-    let (connection, own) = endpoint::connect_or_start(endpoint).await?;
-    let result = run_at(&connection, pod, host, &options).await;
-    if let Some(own) = own {
-        own.end().await;
-    }
-    result
+    // Signals are taken before anything is started, so that there is no moment in which Ctrl-C just ends us.
+    endpoint::with_runtime(endpoint, async |connection, signals| {
+        run_at(connection, signals, pod, host, &options).await
+    })
+    .await
 }
 
 async fn run_at(
     connection: &Connection,
+    signals: Signals,
     pod: k8s_openapi::api::core::v1::Pod,
     host: Host,
     options: &RunArgs,
@@ -41,8 +41,6 @@ async fn run_at(
     prepare::refuse_second(connection, &pod).await?;
     let layout = Layout { root: options.pod_root.clone(), logs: options.log_root.clone() };
     let logs = layout.pod_logs(&kubelet::names::Identity::of(&pod));
-    // Taken before anything is started, so that there is no moment in which Ctrl-C just ends us.
-    let signals = Signals::new()?;
     let report = Report::new(options.quiet, &pod);
     let handle = worker::spawn(worker::Config {
         runtime: Arc::new(Cri::new(connection.channel.clone())),
@@ -70,28 +68,6 @@ struct Ended {
     snapshot: Snapshot,
     interrupted: bool,
     gave_up: Option<String>,
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let handler = |kind| signal(kind).map_err(|source| Error::io("handle", "signals", source));
-        Ok(Self {
-            interrupt: handler(SignalKind::interrupt())?,
-            terminate: handler(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 /// Tells what happens until the pod has ended; turns the first signal into a graceful end, and the second into one at

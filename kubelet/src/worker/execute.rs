@@ -1,9 +1,6 @@
 //! Executing one action. Knows the order of steps inside it, and nothing of what comes before or after.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +9,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use tokio::sync::watch;
 
 use super::snapshot::Trouble;
-use super::{Config, termination};
+use super::{Config, files, termination};
 use crate::container::{Image, Setting, container_config, mounts_etc_hosts};
 use crate::hash::container_hash;
 use crate::host::Host;
@@ -62,16 +59,6 @@ pub(super) struct State {
     pub image: Option<Image>,
     pub volumes: Volumes,
     pub stopping: watch::Receiver<bool>,
-}
-
-/// A file of the pod that cannot be made or removed.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation} {}", path.display())]
-struct FileError {
-    operation: &'static str,
-    path: PathBuf,
-    #[source]
-    source: io::Error,
 }
 
 /// Something that was there when it was decided on, and is gone.
@@ -185,7 +172,7 @@ impl<R: Runtime> Executor<R> {
         let pod = Arc::clone(&self.pod);
         let directory = self.layout.pod(self.uid());
         let prepared = blocking(move || {
-            make_directory(&directory, 0o750).map_err(|error| Failure::new("FailedMount", &error))?;
+            files::make_directory(&directory, 0o750).map_err(|error| Failure::new("FailedMount", &error))?;
             let mut paths = Volumes::new();
             for (name, volume) in volumes_of(&pod, &directory)? {
                 let path = volume.prepare().map_err(|error| failed_volume(&name, &error))?;
@@ -207,7 +194,7 @@ impl<R: Runtime> Executor<R> {
                 .collect();
             results.into_iter().collect::<Result<(), Failure>>()?;
             // Logs stay: somebody may be reading them. Who started the pod removes them when they were read.
-            remove_tree(&directory).map_err(|error| Failure::new("FailedUnmount", &error))
+            files::remove_tree(&directory).map_err(|error| Failure::new("FailedUnmount", &error))
         })
         .await
         .map(|()| Effect::VolumesGone)
@@ -216,7 +203,8 @@ impl<R: Runtime> Executor<R> {
     async fn create_sandbox(&self, attempt: u32) -> Result<Effect, Failure> {
         let logs = self.layout.pod_logs(&self.identity);
         blocking(move || {
-            make_directory(&logs, 0o755).map_err(|error| Failure::new("FailedCreatePodSandBox", &error))
+            files::make_directory(&logs, 0o755)
+                .map_err(|error| Failure::new("FailedCreatePodSandBox", &error))
         })
         .await?;
         let made = self.runtime.run_sandbox(self.sandbox_config(attempt)).await;
@@ -313,7 +301,6 @@ impl<R: Runtime> Executor<R> {
         }
     }
 
-    /// What a container finds of the pod: its hosts file, a place for its last words, and a directory for its log.
     async fn write_files(
         &self,
         container: &Container,
@@ -324,22 +311,13 @@ impl<R: Runtime> Executor<R> {
             let addresses = if sandbox.host_network { &[] } else { sandbox.addresses.as_slice() };
             (self.layout.etc_hosts(self.uid()), hosts_file(&self.pod, addresses, &self.host))
         });
-        let message = self.layout.termination_log(self.uid(), &container.name, attempt);
-        let log = self.log_path(&container.name, attempt);
+        let container_files = files::OfContainer {
+            hosts,
+            message: self.layout.termination_log(self.uid(), &container.name, attempt),
+            log: self.log_path(&container.name, attempt),
+        };
         blocking(move || {
-            let write = || -> Result<(), FileError> {
-                if let Some((path, text)) = hosts {
-                    // Containers hold the file itself mounted, so it is rewritten in place, never replaced.
-                    write_file(&path, text.as_bytes(), 0o644)?;
-                }
-                for path in [&message, &log] {
-                    let parent = path.parent().unwrap_or(path);
-                    make_directory(parent, 0o755)?;
-                }
-                // Whoever the container runs as may write its last words.
-                write_file(&message, b"", 0o666)
-            };
-            write().map_err(|error| Failure::new("CreateContainerConfigError", &error))
+            container_files.write().map_err(|error| Failure::new("CreateContainerConfigError", &error))
         })
         .await
     }
@@ -401,26 +379,4 @@ fn failed_volume(name: &str, error: &volumes::VolumeError) -> Failure {
     failure.trouble.message =
         format!("MountVolume.SetUp failed for volume {name:?}: {}", failure.trouble.message);
     failure
-}
-
-fn make_directory(path: &Path, mode: u32) -> Result<(), FileError> {
-    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.map_err(|source| FileError { operation: "make", path: path.to_owned(), source })
-}
-
-fn write_file(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
-    let write = || {
-        fs::write(path, content)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))
-    };
-    write().map_err(|source| FileError { operation: "write", path: path.to_owned(), source })
-}
-
-fn remove_tree(path: &Path) -> Result<(), FileError> {
-    match kernel::tree::remove_all(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(FileError { operation: "remove", path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
 }

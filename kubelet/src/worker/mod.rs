@@ -13,6 +13,7 @@
 //! ```
 
 mod execute;
+mod files;
 mod observe;
 mod snapshot;
 mod termination;

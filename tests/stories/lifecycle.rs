@@ -137,7 +137,10 @@ async fn a_command_runs_beside_the_container_with_its_environment_and_its_exit_c
     let id = runtime.run_container(&pod, &sandbox, config).await?;
 
     let environment = runtime.output(&id, &["/bin/demo", "env"]).await?;
-    assert!(environment.contains("GREETING=ahoy\n") && environment.contains("PATH=/bin\n"), "{environment}");
+    assert!(
+        environment.contains("GREETING=ahoy\n") && environment.contains("PATH=/usr/local/sbin:"),
+        "{environment}"
+    );
     assert!(environment.contains("HOSTNAME=exec\n"), "{environment}");
     assert_eq!(runtime.output(&id, &["/bin/demo", "pwd"]).await?, "/tmp\n");
     let processes = runtime.output(&id, &["/bin/demo", "ps"]).await?;

@@ -214,7 +214,8 @@ pub fn demo(program: &Path) -> Result<Builder> {
     let process = Process {
         entrypoint: vec!["/bin/demo".to_owned()],
         cmd: vec!["web".to_owned()],
-        env: vec!["PATH=/bin".to_owned()],
+        // Programs of a host lie where the host has them.
+        env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
         ..Process::default()
     };
     Ok(Builder::new().layer(layer).process(process))

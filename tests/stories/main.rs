@@ -12,6 +12,7 @@ mod images;
 mod lifecycle;
 mod logs;
 mod network;
+mod resources;
 mod wiping;
 
 /// Ends a story that cannot be told here, after saying why.

@@ -32,12 +32,29 @@ pub const REGISTRY: &str = "registry.test";
 /// The demo image, as a pod names it.
 pub const DEMO: &str = "registry.test/demo:1";
 
+/// Where a story's files are.
+enum Place {
+    /// Removed with the story.
+    Own(TempDir),
+    /// Somebody else's, who removes it.
+    Given(PathBuf),
+}
+
+impl Place {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Given(path) => path,
+        }
+    }
+}
+
 /// A runtime, running or not.
 pub struct Runtime {
     // Before the folder: the registry's threads end first.
     /// Where its images come from.
     pub registry: Registry,
-    folder: TempDir,
+    folder: Place,
     arguments: Vec<String>,
     daemon: Option<Child>,
     connection: Option<Channel>,
@@ -69,6 +86,19 @@ impl Runtime {
     pub fn prepare(arguments: &[&str]) -> Result<Self> {
         let folder =
             tempfile::Builder::new().prefix("orlop-").tempdir().context("make the story's folder")?;
+        Self::prepare_at(Place::Own(folder), arguments)
+    }
+
+    /// [`Runtime::prepare`] in a folder that stays: what an earlier runtime left there is found again.
+    ///
+    /// # Errors
+    /// As [`Runtime::prepare`].
+    pub fn prepare_in(folder: &Path, arguments: &[&str]) -> Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+        Self::prepare_at(Place::Given(folder.to_owned()), arguments)
+    }
+
+    fn prepare_at(folder: Place, arguments: &[&str]) -> Result<Self> {
         let registry = Registry::start()?;
         registry.push("demo:1", &image::demo(&host::program("demo")?)?.build()?);
         let runtime = Self {

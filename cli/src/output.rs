@@ -3,18 +3,23 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
 /// Sends what the libraries log to standard error: warnings always, everything with `--debug`.
 pub fn logging(debug: bool) {
     let level = if debug { "orlop=debug,kubelet=debug" } else { "warn" };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ORLOP_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let filter = std::env::var("ORLOP_LOG").unwrap_or_else(|_| level.to_owned());
+    // A filter that cannot be read shows everything there is, rather than nothing.
+    let filter: Targets = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::TRACE));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(colour(&std::io::stderr()))
         .without_time()
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
 /// Whether to colour a stream: only a terminal, and not where NO_COLOR is set (no-color.org) or the terminal is dumb.

@@ -25,7 +25,8 @@ pub struct Config {
     pub network: BuiltinNetwork,
     /// Folder of `orlop-supervisor` and `pause`.
     pub libexec: PathBuf,
-    /// End the supervisor and take the network down with the daemon, if no pod is left then.
+    /// When asked to end, end with the last ready pod; if then none is left at all, take supervisor, network and empty
+    /// directories along.
     pub ephemeral: bool,
     /// Longest content of one log line, bytes (L-03).
     pub max_log_line: u32,
@@ -62,6 +63,11 @@ impl Config {
     /// The supervisor's socket.
     pub fn supervisor_socket(&self) -> PathBuf {
         self.state.join("supervisor.sock")
+    }
+
+    /// What the supervisor says.
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.state.join("supervisor.log")
     }
 
     /// The files a pod gives its containers: hosts, resolv.conf, hostname.

@@ -1,18 +1,20 @@
 //! The life of the daemon: open everything, recover, serve, stop serving. Containers outlive it.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use cni_plugins::invoke::{Builtin, Network, NetworkConfig};
 use kernel::cgroup::Hierarchies;
 use launch::protocol::Exit;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::Config;
 use crate::creation::Creations;
@@ -22,13 +24,16 @@ use crate::oci::Defaults;
 use crate::record::Records;
 use crate::runtime::{NETWORK_SLOTS, Runtime};
 use crate::sandbox::Command;
+use crate::sandbox::pool::Namespaces;
 use crate::seccomp::Filters;
 use crate::supervisor::{Event, Programs};
 use crate::trash::Trash;
-use crate::{recovery, server, supervisor};
+use crate::{directories, recovery, server, supervisor};
 
 /// How long RPCs that are under way may take after the daemon was asked to end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How often a daemon that ends with its last pod looks for one.
+const UNUSED: Duration = Duration::from_millis(100);
 /// How long one executed CNI plugin may take; a kubelet waits for a sandbox twice as long.
 const NETWORK_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -37,7 +42,7 @@ const NETWORK_DEADLINE: Duration = Duration::from_secs(120);
 /// # Errors
 /// What keeps the daemon from starting, or the transport that failed.
 pub async fn run(config: Config) -> Result<()> {
-    let _lock = prepare_directories(&config)?;
+    let _locks = directories::prepare(&config)?;
     let (runtime, known, events) = open(config).await?;
     let at = std::time::Instant::now();
     {
@@ -64,6 +69,15 @@ pub async fn run(config: Config) -> Result<()> {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
+    if whole.config.ephemeral {
+        // Whoever started it is done; others may have found it meanwhile and run pods in it.
+        tokio::select! {
+            result = &mut serving => return result,
+            () = unused(&whole) => {}
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    }
     tracing::info!("ending; containers go on");
     drop(stop);
     match tokio::time::timeout(DRAIN, serving).await {
@@ -76,6 +90,13 @@ pub async fn run(config: Config) -> Result<()> {
         retire(&whole).await?;
     }
     Ok(())
+}
+
+/// Until no pod is ready. There is an end only once, so a look now and then will do.
+async fn unused(runtime: &Runtime) {
+    while runtime.index.ready_pods() > 0 {
+        tokio::time::sleep(UNUSED).await;
+    }
 }
 
 /// Leaves nothing behind of a daemon that was there for a while only. With a pod left everything stays as it is.
@@ -91,50 +112,9 @@ async fn retire(runtime: &Arc<Runtime>) -> Result<()> {
         runtime.network.take_down_builtin().context("take the built-in network down")?;
         let group = runtime.cgroups.group(Path::new(&runtime.config.cgroup_parent))?;
         group.remove(DRAIN).context("remove the cgroup of all pods")?;
-        for path in [&runtime.config.socket, &runtime.config.supervisor_socket()] {
-            match fs::remove_file(path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                    return Err(e).with_context(|| format!("remove {}", path.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        directories::remove_empty(&runtime.config, runtime.images.list(None).is_empty())
     })
     .await?
-}
-
-/// Makes the directories and takes the locks that keep a second daemon out (RC-16).
-fn prepare_directories(config: &Config) -> Result<Vec<File>> {
-    let mut locks = Vec::new();
-    for dir in [&config.root, &config.state] {
-        fs::create_dir_all(dir).with_context(|| format!("make directory {}", dir.display()))?;
-        // Nobody but root looks into containers' layers and records.
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o711))
-            .with_context(|| format!("set mode of {}", dir.display()))?;
-        locks.push(lock(dir)?);
-    }
-    let private = [config.timelines(), config.records(), config.exits(), config.root.join("containers")];
-    for dir in private {
-        fs::create_dir_all(&dir).with_context(|| format!("make directory {}", dir.display()))?;
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))
-            .with_context(|| format!("set mode of {}", dir.display()))?;
-    }
-    Ok(locks)
-}
-
-fn lock(dir: &Path) -> Result<File> {
-    let path = dir.join("lock");
-    match kernel::file::try_lock(&path).with_context(|| format!("lock {}", path.display()))? {
-        Some(mut file) => {
-            file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()))?;
-            Ok(file)
-        }
-        None => {
-            let holder = fs::read_to_string(&path).unwrap_or_default();
-            bail!("lock {}: cri-runtime with pid {} runs there already", path.display(), holder.trim())
-        }
-    }
 }
 
 async fn open(config: Config) -> Result<(Arc<Runtime>, Vec<supervisor::Known>, mpsc::Receiver<Event>)> {
@@ -143,7 +123,7 @@ async fn open(config: Config) -> Result<(Arc<Runtime>, Vec<supervisor::Known>, m
         supervisor: config.program("orlop-supervisor"),
         socket: config.supervisor_socket(),
         exits: config.exits(),
-        log: config.state.join("supervisor.log"),
+        log: config.supervisor_log(),
         cgroup: Path::new(&config.cgroup_parent).join("supervisor"),
         hierarchies: cgroups.clone(),
     };
@@ -178,6 +158,7 @@ async fn open(config: Config) -> Result<(Arc<Runtime>, Vec<supervisor::Known>, m
         supervisor,
         images,
         network: Arc::new(network),
+        namespaces: Namespaces::start().context("start thread for network namespaces")?,
         network_slots: Semaphore::new(NETWORK_SLOTS),
         cgroups,
         filters: Filters::default(),
@@ -230,9 +211,11 @@ async fn deliver(runtime: Arc<Runtime>, inbox: Option<Inbox>, exit: Exit) {
 /// The filter cannot be read.
 pub fn start_logging(filter: &str) -> Result<()> {
     let colour = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).with_context(|| {
+    // Not the filter with patterns: its regular expressions are a tenth of the daemon's memory.
+    let filter: Targets = filter.parse().with_context(|| {
         format!("use log level {filter:?}: not error, warn, info, debug, trace or a filter")
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     Ok(())
 }

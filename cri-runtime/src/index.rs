@@ -113,7 +113,7 @@ impl Index {
 
     /// Every pod. One that is being made is in no list before it is ready.
     pub fn pods(&self) -> Vec<Arc<SandboxRecord>> {
-        let made = |pod: &&Pod| pod.record.stage != SandboxStage::Creating;
+        let made = |pod: &&Pod| !is_unfinished(pod.record.stage);
         self.read(|inner| inner.pods.values().filter(made).map(|pod| pod.record.clone()).collect())
     }
 
@@ -133,10 +133,7 @@ impl Index {
     /// Not found, or the prefix fits several.
     pub fn pod(&self, id: &str) -> Result<Arc<SandboxRecord>, Failure> {
         let pod = self.read(|inner| unique(&inner.pods, id, "pod sandbox").map(|pod| pod.record.clone()))?;
-        match pod.stage {
-            SandboxStage::Creating => Err(not_found("pod sandbox", id)),
-            _ => Ok(pod),
-        }
+        if is_unfinished(pod.stage) { Err(not_found("pod sandbox", id)) } else { Ok(pod) }
     }
 
     /// The inbox of the owner of this pod, also of one that is being made.
@@ -164,6 +161,10 @@ impl Index {
     pub fn ready_pods(&self) -> usize {
         self.read(|inner| inner.pods.values().filter(|p| p.record.stage == SandboxStage::Ready).count())
     }
+}
+
+fn is_unfinished(stage: SandboxStage) -> bool {
+    matches!(stage, SandboxStage::Creating | SandboxStage::Starting)
 }
 
 fn not_found(what: &str, id: &str) -> Failure {

@@ -11,6 +11,7 @@ pub mod config;
 pub mod container;
 pub mod creation;
 pub mod daemon;
+pub mod directories;
 pub mod error;
 pub mod id;
 pub mod image;

@@ -47,7 +47,7 @@ struct Arguments {
     /// Addresses of the built-in network
     #[arg(long, default_value = "10.85.0.0/16", value_name = "CIDR")]
     subnet: String,
-    /// When asked to end and no pod is left, end the supervisor and take the built-in network down too
+    /// When asked to end, end with the last ready pod, and leave nothing behind but images, timelines and stopped pods
     #[arg(long)]
     ephemeral: bool,
     /// Longest content of one container log line, bytes; longer lines are split

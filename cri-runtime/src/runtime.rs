@@ -12,6 +12,7 @@ use crate::image::Images;
 use crate::index::Index;
 use crate::oci::Defaults;
 use crate::record::Records;
+use crate::sandbox::pool::Namespaces;
 use crate::seccomp::Filters;
 use crate::supervisor::Supervisor;
 use crate::trash::Trash;
@@ -39,6 +40,8 @@ pub struct Runtime {
     pub images: Arc<Images>,
     /// Pod networks.
     pub network: Arc<Network>,
+    /// Network namespaces made ahead.
+    pub namespaces: Namespaces,
     /// Turns in which CNI is called.
     pub network_slots: Semaphore,
     /// The cgroups of the host.

@@ -74,11 +74,19 @@ impl Worker {
             started_at: started.started_at,
         };
         let record = container.record.clone();
-        self.runtime.index.publish_container(record.clone());
-        // The process runs whatever becomes of the record; the supervisor knows it too.
-        self.blocking(move |runtime| create::put(runtime, &record)).await.map_err(Launch::NotTried)?;
-        failpoint::hit("container.start.recorded");
+        self.runtime.index.publish_container(record);
         Ok(())
+    }
+
+    /// Writes the record of a container that was started, after its caller was answered: until then the supervisor knows
+    /// what a restart needs.
+    pub(crate) async fn record_start(&mut self, id: &str) {
+        let Ok(container) = self.container(id) else { return };
+        let record = container.record.clone();
+        if let Err(failure) = self.blocking(move |runtime| create::put(runtime, &record)).await {
+            tracing::error!(container = %id, error = %failure, "record of the container is behind");
+        }
+        failpoint::hit("container.start.recorded");
     }
 
     /// A container whose start failed has ended: it is never started again.

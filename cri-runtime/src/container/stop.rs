@@ -28,7 +28,7 @@ impl Worker {
                 // A process that is gone already has its exit on the way.
                 if let Some(process) = &container.process
                     && let Err(error) = process.send_signal(signal)
-                    && error.raw_os_error() != Some(3)
+                    && error.raw_os_error() != Some(libc::ESRCH)
                 {
                     tracing::warn!(container = %id, signal, %error, "stop signal cannot be sent; the kill follows");
                 }

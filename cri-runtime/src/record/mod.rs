@@ -45,6 +45,9 @@ pub struct ProcessId {
 pub enum SandboxStage {
     /// Being made; a daemon that finds this undoes it.
     Creating,
+    /// Everything is there but the holder. If the supervisor knows that one, the sandbox is ready: its start needs no
+    /// record after it, and nobody waits for one.
+    Starting,
     /// Ready.
     Ready,
     /// Stopped, or its holder ended.

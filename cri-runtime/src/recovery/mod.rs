@@ -14,7 +14,7 @@ use launch::protocol::Exit;
 
 use crate::container;
 use crate::error::{Failure, chain};
-use crate::record::{ContainerRecord, ContainerStage, RecordError, SandboxRecord, SandboxStage};
+use crate::record::{ContainerRecord, ContainerStage, ProcessId, RecordError, SandboxRecord, SandboxStage};
 use crate::runtime::Runtime;
 use crate::sandbox::{self, Recovered};
 use crate::supervisor::{Known, exit_records};
@@ -99,9 +99,15 @@ fn recover_sandbox(
     containers: Vec<ContainerRecord>,
     evidence: &mut Evidence,
 ) -> Result<(), Failure> {
-    let pause = evidence.running.remove(&record.id).and_then(|known| known.pidfd);
+    let holder = evidence.running.remove(&record.id);
+    if let (SandboxStage::Starting, Some(known)) = (record.stage, &holder) {
+        record.stage = SandboxStage::Ready;
+        record.pause = Some(ProcessId { pid: known.process.pid, start_time: known.process.start_time });
+        sandbox::store(runtime, &record)?;
+    }
+    let pause = holder.and_then(|known| known.pidfd);
     match record.stage {
-        SandboxStage::Creating | SandboxStage::Removing => {
+        SandboxStage::Creating | SandboxStage::Starting | SandboxStage::Removing => {
             tracing::info!(pod = %record.id, stage = ?record.stage, "unfinished pod sandbox is undone");
             for container in &containers {
                 kill(evidence, &container.id);
@@ -152,10 +158,7 @@ fn recover_container(
     }
     if let Some(known) = known {
         record.stage = ContainerStage::Started {
-            process: crate::record::ProcessId {
-                pid: known.process.pid,
-                start_time: known.process.start_time,
-            },
+            process: ProcessId { pid: known.process.pid, start_time: known.process.start_time },
             started_at: known.process.started_at,
         };
         container::store(runtime, &record)?;

@@ -16,6 +16,7 @@
 mod cgroup;
 pub mod files;
 mod network;
+pub mod pool;
 mod run;
 mod shm;
 mod stop;

@@ -35,9 +35,9 @@ pub(super) fn pin_path(runtime: &Runtime, id: &str) -> Option<PathBuf> {
     runtime.network.uses_external_plugins().then(|| Path::new(PINS).join(format!("orlop-{id}")))
 }
 
-/// Makes the namespace, pinned at `pin` if that is given.
-pub(super) fn create(pin: Option<&Path>) -> std::io::Result<OwnedFd> {
-    let namespace = namespace::create_net()?;
+/// A new namespace, pinned at `pin` if that is given.
+pub(super) fn create(runtime: &Runtime, pin: Option<&Path>) -> std::io::Result<OwnedFd> {
+    let namespace = runtime.namespaces.take()?;
     if let Some(pin) = pin {
         namespace::pin(namespace.as_fd(), pin)?;
     }

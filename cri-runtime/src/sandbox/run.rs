@@ -114,7 +114,12 @@ async fn claim_and_make(
     match result {
         Ok(()) => {
             worker.publish();
-            tokio::spawn(worker.run(receiver));
+            tokio::spawn(async move {
+                // After the answer: until it is written, the record says all that a restart needs.
+                worker.store_behind().await;
+                kernel::failpoint::hit("sandbox.run.ready");
+                worker.run(receiver).await;
+            });
             Ok(id)
         }
         Err(failure) => {
@@ -211,8 +216,6 @@ impl Worker {
         self.record.pause = Some(ProcessId { pid: started.pid, start_time: started.start_time });
         self.pause = Some(started.pidfd);
         self.record.stage = SandboxStage::Ready;
-        self.store().await?;
-        kernel::failpoint::hit("sandbox.run.ready");
         Ok(())
     }
 
@@ -274,7 +277,7 @@ fn prepare(
     if !host {
         let pin = record.netns.as_deref();
         let namespace = recorder.stage("make network namespace", "", || {
-            network::create(pin).map_err(|e| {
+            network::create(runtime, pin).map_err(|e| {
                 Failure::new(Class::Internal, format!("make network namespace of pod {id}: {e}"))
             })
         })?;
@@ -302,6 +305,9 @@ fn prepare(
     })?;
     kernel::failpoint::hit("sandbox.run.cgroup");
     let start = recorder.stage("plan", "pause", || plan(runtime, &record, &name, &group, netns.as_ref()))?;
+    record.stage = SandboxStage::Starting;
+    recorder.stage("record", "", || stop::put(runtime, &record))?;
+    kernel::failpoint::hit("sandbox.run.starting");
     Ok(Prepared { netns, network: record.network, start })
 }
 

@@ -7,6 +7,7 @@
 //!          stays in force                             and the next call goes on
 //! ```
 
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use kernel::process::Pidfd;
@@ -99,7 +100,8 @@ impl Worker {
     async fn release(&mut self) -> Result<(), Failure> {
         let changed = self.record.stage == SandboxStage::Ready
             || self.record.network != Network::None
-            || self.record.pause.is_some();
+            || self.record.pause.is_some()
+            || self.pause.is_some();
         if !changed {
             return Ok(());
         }
@@ -111,42 +113,51 @@ impl Worker {
     }
 
     async fn release_steps(&mut self) -> Result<(), Failure> {
-        if self.record.stage == SandboxStage::Ready {
-            self.record.stage = SandboxStage::NotReady;
-            self.store().await?;
-            self.publish();
-        }
+        self.record.stage = SandboxStage::NotReady;
+        self.publish();
         let (record, netns, pause) = (self.record.clone(), self.netns.take(), self.pause.take());
         let slot = match record.network {
             Network::None => None,
             _ => self.runtime.network_slots.acquire().await.ok(),
         };
-        let released = self
+        let (result, netns, pause) = self
             .blocking(move |runtime| {
-                let result = release(runtime, &record, netns.as_ref(), pause.as_ref());
+                let result = put(runtime, &record)
+                    .and_then(|()| leave(runtime, &record, netns.as_ref(), pause.as_ref()));
                 Ok((result, netns, pause))
             })
             .await?;
         drop(slot);
-        let (result, netns, pause) = released;
-        match result {
-            Ok(()) => {
-                self.record.network = Network::None;
-                self.record.pause = None;
-                self.record.netns = None;
-                self.store().await?;
-                self.publish();
-                Ok(())
-            }
-            Err(failure) => {
-                (self.netns, self.pause) = (netns, pause);
-                Err(failure)
-            }
+        if let Err(failure) = result {
+            (self.netns, self.pause) = (netns, pause);
+            return Err(failure);
         }
+        self.record.network = Network::None;
+        self.record.netns = None;
+        self.record.pause = None;
+        self.publish();
+        self.released = false;
+        Ok(())
+    }
+
+    /// What a stopped pod still has and nobody waits for: its holder, which is dying, its shared memory, its group.
+    pub(super) async fn clear(&mut self) -> Result<(), Failure> {
+        if self.released {
+            return Ok(());
+        }
+        let record = self.record.clone();
+        self.blocking(move |runtime| {
+            clear(runtime, &record)?;
+            put(runtime, &record)
+        })
+        .await?;
+        self.released = true;
+        Ok(())
     }
 
     /// Removes what is left of a pod that was released, and the pod.
     async fn erase(&mut self) -> Result<(), Failure> {
+        self.clear().await?;
         let ids: Vec<String> = self.containers.keys().cloned().collect();
         for id in ids {
             self.erase_container(&id).await?;
@@ -176,16 +187,24 @@ impl Worker {
         if self.pause.take().is_some() {
             tracing::warn!(pod = %self.record.id, code = exit.cri_code(), "the holder of the pod's namespaces ended");
             self.holder_lost().await;
+        } else if let Err(failure) = self.clear().await {
+            // The removal of the pod tries again, and tells its caller.
+            tracing::warn!(pod = %self.record.id, error = %failure, "stopped pod sandbox keeps something for now");
         }
         self.forget(&exit.id).await;
     }
 
     pub(super) async fn holder_lost(&mut self) {
         self.record.stage = SandboxStage::NotReady;
+        self.store_behind().await;
+        self.publish();
+    }
+
+    /// Writes the pod's record when nobody waits for it.
+    pub(super) async fn store_behind(&self) {
         if let Err(failure) = self.store().await {
             tracing::error!(pod = %self.record.id, error = %failure, "record of the pod is behind");
         }
-        self.publish();
     }
 
     /// Writes the pod's record.
@@ -211,50 +230,53 @@ pub(crate) fn put(runtime: &Runtime, record: &SandboxRecord) -> Result<(), Failu
     runtime.records.put(record).map_err(|e| Failure::because(Class::Internal, &e))
 }
 
-/// Gives back network and namespaces of a pod without running containers. Also what undoes a creation that failed.
-pub(crate) fn release(
+/// Takes a pod without running containers off its network and kills its holder.
+///
+/// The network goes first, while the holder still holds it: plugins of others want to enter the namespace. The holder
+/// has nothing to save, and a signal that it handles itself could come before it does (trap 14).
+fn leave(
     runtime: &Runtime,
     record: &SandboxRecord,
-    netns: Option<&std::os::fd::OwnedFd>,
+    netns: Option<&OwnedFd>,
     pause: Option<&Pidfd>,
 ) -> Result<(), Failure> {
-    // The network goes first, while the holder still holds it: plugins of others want to enter the namespace.
     if record.network != Network::None {
         kernel::failpoint::hit("sandbox.stop.detach");
         network::detach(runtime, &record.id, netns, record.netns.as_deref())?;
         kernel::failpoint::hit("sandbox.stop.detached");
     }
     if let Some(pause) = pause {
-        end(pause, &record.id)?;
+        match pause.send_signal(SIGKILL) {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                let text = format!("kill holder of pod sandbox {}: {error}", record.id);
+                return Err(Failure::new(Class::Internal, text));
+            }
+            _ => {}
+        }
         kernel::failpoint::hit("sandbox.stop.killed");
     }
     if let Some(pin) = &record.netns {
         kernel::namespace::unpin(pin)
             .map_err(|e| Failure::new(Class::Internal, format!("unpin {}: {e}", pin.display())))?;
     }
+    Ok(())
+}
+
+/// Waits until nothing of the holder is left and removes what outlived it.
+fn clear(runtime: &Runtime, record: &SandboxRecord) -> Result<(), Failure> {
     shm::unmount(&runtime.config.pod_files(&record.id))?;
     remove_group(runtime, &record.cgroup)
 }
 
-/// Kills the holder and waits until it is dead. It ends with SIGKILL: it has nothing to save, and a signal that it
-/// handles itself could come before it does (trap 14).
-fn end(pause: &Pidfd, id: &str) -> Result<(), Failure> {
-    match pause.send_signal(SIGKILL) {
-        Err(error) if error.raw_os_error() != Some(3) => {
-            return Err(Failure::new(Class::Internal, format!("kill holder of pod sandbox {id}: {error}")));
-        }
-        _ => {}
-    }
-    match pause.wait_exit(TEARDOWN_DEADLINE) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Failure::new(
-            Class::DeadlineExceeded,
-            format!("stop pod sandbox {id}: its holder does not end"),
-        )),
-        Err(error) => {
-            Err(Failure::new(Class::Internal, format!("wait for holder of pod sandbox {id}: {error}")))
-        }
-    }
+/// Gives back everything of a pod without running containers. Also what undoes a creation that failed.
+pub(crate) fn release(
+    runtime: &Runtime,
+    record: &SandboxRecord,
+    netns: Option<&OwnedFd>,
+    pause: Option<&Pidfd>,
+) -> Result<(), Failure> {
+    leave(runtime, record, netns, pause)?;
+    clear(runtime, record)
 }
 
 /// Kills what is left in a group and removes it.

@@ -29,6 +29,8 @@ pub struct Worker {
     /// The pod's network namespace, unless it is the host's.
     pub(crate) netns: Option<OwnedFd>,
     pub(crate) containers: BTreeMap<String, Container>,
+    /// Whether nothing is left of a holder that was killed.
+    pub(super) released: bool,
     /// Set while the pod is being stopped or removed.
     pub(super) ending: Option<Ending>,
     inbox: Inbox,
@@ -91,6 +93,8 @@ pub fn adopt(runtime: &Arc<Runtime>, recovered: Recovered) {
     runtime.index.claim(&worker.key(), &worker.record.id);
     worker.netns = super::network::find(worker.record.netns.as_deref(), worker.record.pause.as_ref());
     worker.pause = pause;
+    // A daemon before this one may have been killed between a stop and what comes behind it.
+    worker.released = worker.pause.is_some();
     worker.publish();
     for (record, process, stdin) in containers {
         runtime.index.publish_container(record.clone());
@@ -119,6 +123,7 @@ impl Worker {
             pause: None,
             netns: None,
             containers: BTreeMap::new(),
+            released: true,
             ending: None,
             inbox,
         };
@@ -189,7 +194,11 @@ impl Worker {
             }
             Command::StartContainer { id, reply } => {
                 let result = self.start_container(&id).await;
+                let started = result.is_ok();
                 let _ = reply.send(result);
+                if started {
+                    self.record_start(&id).await;
+                }
             }
             Command::StopContainer { id, timeout, reply } => self.stop_container(&id, timeout, reply).await,
             Command::RemoveContainer { id, reply } => self.remove_container(&id, reply).await,

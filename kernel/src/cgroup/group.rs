@@ -87,23 +87,45 @@ impl Cgroup {
         for mount in self.hierarchies.mounts.iter() {
             let cpuset = mount.controllers.iter().any(|name| name == "cpuset");
             let v2 = self.hierarchies.version() == Version::V2;
+            if !v2 {
+                self.create_v1(&mount.path, cpuset, &mut made)?;
+                continue;
+            }
             let mut directory = mount.path.clone();
             for component in &self.path {
-                if v2 {
-                    enable_controllers(&directory)?;
-                }
+                enable_controllers(&directory)?;
                 directory.push(component);
                 match fs::create_dir(&directory) {
                     Ok(()) => made.0.push(directory.clone()),
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(source) => return Err(Error::Create { path: directory, source }),
                 }
-                if cpuset {
-                    inherit_cpuset(&directory)?;
-                }
             }
         }
         made.0.clear();
+        Ok(())
+    }
+
+    /// Makes the group in one v1 hierarchy, the leaf first: its parents are there for all groups of a pod but the first
+    /// one, and a host has a dozen hierarchies.
+    fn create_v1(&self, mount: &Path, cpuset: bool, made: &mut Made) -> Result<()> {
+        let leaf = mount.join(&self.path);
+        let mut missing = vec![leaf.as_path()];
+        while let Some(&directory) = missing.last() {
+            match fs::create_dir(directory) {
+                Ok(()) => made.0.push(directory.to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound && directory != mount => {
+                    missing.extend(directory.parent());
+                    continue;
+                }
+                Err(source) => return Err(Error::Create { path: directory.to_owned(), source }),
+            }
+            if cpuset {
+                inherit_cpuset(directory)?;
+            }
+            missing.pop();
+        }
         Ok(())
     }
 
@@ -270,7 +292,12 @@ fn inherit_cpuset(directory: &Path) -> Result<()> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let path = directory.join(file);
         if control::read_named(&path)?.is_empty() {
-            let value = control::read_named(&parent.join(file))?;
+            let mut value = control::read_named(&parent.join(file))?;
+            if value.is_empty() {
+                // Somebody makes the parent at this moment. The root of the hierarchy is never empty.
+                inherit_cpuset(parent)?;
+                value = control::read_named(&parent.join(file))?;
+            }
             control::write(&path, &value).map_err(|source| Error::Write { path, value, source })?;
         }
     }

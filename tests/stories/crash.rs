@@ -47,7 +47,7 @@ async fn a_daemon_that_is_asked_to_end_does_so_and_containers_go_on() -> Result<
     let pod = runtime.run_pod(&sandbox).await?;
     let id = runtime.run_container(&pod, &sandbox, runtime.container("sleeper", &["sleep"])).await?;
     let pid = runtime.container_pid(&id).await?;
-    assert!(runtime.terminate_daemon()?.success());
+    assert!(runtime.terminate_daemon().await?.success());
     assert!(Path::new(&format!("/proc/{pid}")).exists());
     runtime.restart().await?;
     assert_eq!(runtime.container_pid(&id).await?, pid);
@@ -146,7 +146,7 @@ async fn killed_at_every_durable_step_everything_is_whole_or_gone() -> Result<()
 
 /// One death: at the point, then a restart, a look at what is there, a retry, and a clean end.
 async fn told(runtime: &mut Runtime, point: &str, unreached: &mut Vec<String>) -> Result<()> {
-    runtime.terminate_daemon()?;
+    runtime.terminate_daemon().await?;
     // A point on the way up kills the daemon before it can be asked anything.
     if runtime.restart_with_failpoint(point).await.is_ok() {
         let outcome = whole_life(runtime).await;

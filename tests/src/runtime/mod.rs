@@ -277,11 +277,15 @@ impl Runtime {
     ///
     /// # Errors
     /// It does not end in time.
-    pub fn terminate_daemon(&mut self) -> Result<ExitStatus> {
+    pub async fn terminate_daemon(&mut self) -> Result<ExitStatus> {
         self.connection = None;
         let mut daemon = self.daemon.take().context("the daemon is not running")?;
         kill(Pid::from_raw(i32::try_from(daemon.id())?), Signal::SIGTERM).context("signal the daemon")?;
-        patience::until_now("the daemon ends on SIGTERM", || Ok(daemon.try_wait()?))
+        // Not a wait that blocks: the daemon lets its connections end, and ours are closed by tasks of this thread.
+        patience::until("the daemon ends on SIGTERM", || {
+            std::future::ready(daemon.try_wait().map_err(Into::into))
+        })
+        .await
     }
 
     /// Whether a failpoint has killed the daemon; if so it is reaped.

@@ -63,7 +63,7 @@ async fn main() -> Result<()> {
             if let Err(error) = checked {
                 return Err(error.context(format!("the daemon's log ends:\n{}", node.log_end())));
             }
-            if last { node.end() } else { node.churn(&gallery, seed).await }
+            if last { node.end().await } else { node.churn(&gallery, seed).await }
         }
     }
 }

@@ -176,9 +176,9 @@ impl Node {
     ///
     /// # Errors
     /// Something stays.
-    pub fn end(&mut self) -> Result<()> {
+    pub async fn end(&mut self) -> Result<()> {
         let state = self.runtime.directory().join("state");
-        self.runtime.terminate_daemon()?;
+        self.runtime.terminate_daemon().await?;
         let ended = Command::new("umount").arg("-l").arg(&state).status().context("run umount")?;
         ensure!(ended.success(), "unmount {}", state.display());
         self.runtime.wipe()

@@ -56,7 +56,7 @@ pub enum Command {
   orlop logs -f -c web hello       one container, and what it writes next
   orlop logs --tail 20 default/hello")]
     Logs(LogsArgs),
-    /// Stop pods in order; they stay to be looked at
+    /// Stop pods in order; they stay to be looked at, unless an `orlop run` without --keep holds them
     #[command(after_help = "Examples:
   orlop stop hello
   orlop stop --time 5 hello")]

@@ -74,8 +74,7 @@ where
     let (None, Some(program)) = (endpoint, own::program()) else { return Err(missing) };
     let (connection, runtime) = OwnRuntime::start(&program).await?;
     let result = work(&connection, signals).await;
-    drop(connection);
-    match (result, runtime.end().await) {
+    match (result, runtime.release(&connection).await) {
         (result, Ok(())) => result,
         (Ok(_), Err(error)) => Err(error),
         (Err(first), Err(error)) => {

@@ -1,5 +1,6 @@
-//! One file per command.
+//! One file per command, and [`holder`] for those that end pods.
 
+mod holder;
 mod list;
 mod logs;
 mod remove;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cri_api::v1;
 
+use super::holder::Holder;
 use crate::args::StopArgs;
 use crate::endpoint::{self, Connection};
 use crate::error::{Error, Result};
@@ -28,8 +29,17 @@ pub async fn stop(endpoint: Option<&str>, options: &StopArgs) -> Result<u8> {
 }
 
 async fn stop_pod(connection: &Connection, pod: &str, grace: Duration) -> Result<()> {
-    for sandbox in pods::find(connection, pod).await? {
-        stop_sandbox(connection, &sandbox, grace).await?;
+    let sandboxes = pods::find(connection, pod).await?;
+    let mut grace = grace;
+    if let Some(holder) = sandboxes.iter().find_map(Holder::of) {
+        if holder.end(grace).await? {
+            return Ok(());
+        }
+        // It has asked the containers already, and makes nothing new.
+        grace = Duration::ZERO;
+    }
+    for sandbox in &sandboxes {
+        stop_sandbox(connection, sandbox, grace).await?;
     }
     Ok(())
 }

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use cri_api::client;
+use cri_api::{client, v1};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{CONNECT, Connection};
+use super::{CONNECT, Connection, ask};
 use crate::args::DEFAULT_ENDPOINT;
 use crate::error::{Error, Result};
 
@@ -96,6 +96,22 @@ impl OwnRuntime {
         text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim().to_owned()
     }
 
+    /// Asks it to end, and waits for that unless others run pods in it by now: then it ends with the last of them.
+    pub async fn release(mut self, connection: &Connection) -> Result<()> {
+        let state = Some(v1::PodSandboxStateValue { state: v1::PodSandboxState::SandboxReady.into() });
+        let filter = Some(v1::PodSandboxFilter { state, ..Default::default() });
+        let answer = connection.runtime().list_pod_sandbox(ask(v1::ListPodSandboxRequest { filter })).await;
+        // One that does not answer is ended all the same.
+        let others = answer.map_or(0, |answer| answer.into_inner().items.len());
+        if others == 0 {
+            return self.end().await;
+        }
+        eprintln!("orlop: the runtime goes on for {others} other pods and ends with the last of them");
+        let signalled = self.signal();
+        let removed = fs::remove_file(&self.log);
+        signalled.and(removed).map_err(|source| Error::io("leave", "the runtime", source))
+    }
+
     /// Asks it to end and waits until it has. What it said is kept if anything went wrong.
     pub async fn end(mut self) -> Result<()> {
         let ended = self.terminate().await;
@@ -117,14 +133,17 @@ impl OwnRuntime {
 
     /// TERM, and KILL if that is not enough.
     async fn terminate(&mut self) -> io::Result<Option<std::process::ExitStatus>> {
-        // Without an id it was waited for already, and the answer is remembered.
-        if let Some(pid) = self.child.id() {
-            let pid = i32::try_from(pid).map_err(io::Error::other)?;
-            kill(Pid::from_raw(pid), Signal::SIGTERM)?;
-        }
+        self.signal()?;
         match timeout(END, self.child.wait()).await {
             Ok(status) => status.map(Some),
             Err(_) => self.child.kill().await.map(|()| None),
         }
+    }
+
+    fn signal(&mut self) -> io::Result<()> {
+        // Without an id it was waited for already, and the answer is remembered.
+        let Some(pid) = self.child.id() else { return Ok(()) };
+        let pid = i32::try_from(pid).map_err(io::Error::other)?;
+        Ok(kill(Pid::from_raw(pid), Signal::SIGTERM)?)
     }
 }

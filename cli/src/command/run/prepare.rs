@@ -8,6 +8,7 @@ use kubelet::manifest;
 use kubelet::names::{self, Identity};
 
 use crate::args::{Pull, RunArgs};
+use crate::command::holder::{self, Holder};
 use crate::endpoint::Connection;
 use crate::error::{Error, Result};
 use crate::pods;
@@ -26,6 +27,9 @@ pub fn pod(options: &RunArgs) -> Result<Pod> {
     if pod.metadata.uid.is_none() {
         pod.metadata.uid = Some(random_uid()?);
     }
+    // For `orlop stop` and `orlop rm`, which have to ask us.
+    let annotations = pod.metadata.annotations.get_or_insert_default();
+    annotations.insert(holder::ANNOTATION.to_owned(), Holder::this()?.mark());
     if let Some(pull) = options.pull {
         let policy = match pull {
             Pull::Always => "Always",

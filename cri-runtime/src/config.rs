@@ -25,8 +25,8 @@ pub struct Config {
     pub network: BuiltinNetwork,
     /// Folder of `orlop-supervisor` and `pause`.
     pub libexec: PathBuf,
-    /// When asked to end, end with the last ready pod; if then none is left at all, take supervisor, network and empty
-    /// directories along.
+    /// When asked to end, end with the last pod that is in use; if then none is left at all, take supervisor, network
+    /// and empty directories along.
     pub ephemeral: bool,
     /// Longest content of one log line, bytes (L-03).
     pub max_log_line: u32,

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use cni_plugins::invoke::{Builtin, Network, NetworkConfig};
@@ -34,6 +34,8 @@ use crate::{directories, recovery, server, supervisor};
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often a daemon that ends with its last pod looks for one.
 const UNUSED: Duration = Duration::from_millis(100);
+/// How long whoever stopped a pod may take to remove it.
+const REMOVAL: Duration = Duration::from_secs(10);
 /// How long one executed CNI plugin may take; a kubelet waits for a sandbox twice as long.
 const NETWORK_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -44,7 +46,7 @@ const NETWORK_DEADLINE: Duration = Duration::from_secs(120);
 pub async fn run(config: Config) -> Result<()> {
     let _locks = directories::prepare(&config)?;
     let (runtime, known, events) = open(config).await?;
-    let at = std::time::Instant::now();
+    let at = Instant::now();
     {
         let runtime = runtime.clone();
         tokio::task::spawn_blocking(move || recovery::recover(&runtime, known)).await??;
@@ -92,9 +94,17 @@ pub async fn run(config: Config) -> Result<()> {
     Ok(())
 }
 
-/// Until no pod is ready. There is an end only once, so a look now and then will do.
+/// Until the pods are gone. A pod that was stopped is about to be removed, unless it is kept to be looked at: those
+/// hold nobody up for long.
 async fn unused(runtime: &Runtime) {
-    while runtime.index.ready_pods() > 0 {
+    let mut last_ready = None;
+    loop {
+        if runtime.index.ready_pods() > 0 {
+            last_ready = Some(Instant::now());
+        }
+        if runtime.index.pods().is_empty() || last_ready.is_none_or(|at: Instant| at.elapsed() > REMOVAL) {
+            return;
+        }
         tokio::time::sleep(UNUSED).await;
     }
 }

@@ -48,8 +48,8 @@ fn lock(dir: &Path) -> Result<File> {
     }
 }
 
-/// Removes sockets and locks, and every directory in which nothing is kept. For a daemon without pods that is about to
-/// end; what is there of images stays whole unless there are `no_images`.
+/// Removes sockets, locks and the supervisor's log, and every directory in which nothing is kept. For a daemon without
+/// pods that is about to end; what is there of images stays whole unless there are `no_images`.
 ///
 /// # Errors
 /// If something that is to go cannot be removed.
@@ -57,10 +57,8 @@ pub fn remove_empty(config: &Config, no_images: bool) -> Result<()> {
     for socket in [&config.socket, &config.supervisor_socket()] {
         remove(socket, |path| fs::remove_file(path))?;
     }
-    let log = config.supervisor_log();
-    if fs::metadata(&log).is_ok_and(|metadata| metadata.len() == 0) {
-        remove(&log, |path| fs::remove_file(path))?;
-    }
+    // The supervisor has ended in order: nobody will ask what it said.
+    remove(&config.supervisor_log(), |path| fs::remove_file(path))?;
     prune(&config.state, usize::MAX)?;
     // Not deeper than this: an empty directory inside a layer is part of an image.
     for name in ["containers", "timelines", "trash"] {

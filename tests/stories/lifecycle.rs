@@ -84,6 +84,34 @@ async fn a_container_ends_with_the_code_its_process_gave() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_command_leaves_running_goes_on_and_a_command_that_takes_too_long_does_not() -> Result<()> {
+    story!("a command beside the container leaves a process behind");
+    let runtime = Runtime::start().await?;
+    runtime.pull(DEMO).await?;
+    let sandbox = runtime.pod("beside");
+    let pod = runtime.run_pod(&sandbox).await?;
+    let id = runtime.run_container(&pod, &sandbox, runtime.container("main", &["sleep"])).await?;
+    let count = |listing: &str, word: &str| listing.lines().filter(|line| line.contains(word)).count();
+
+    runtime.exec(&id, &["/bin/demo", "children", "1", "0", "3601"], 10).await?;
+    let listing = runtime.output(&id, &["/bin/demo", "ps"]).await?;
+    assert_eq!(count(&listing, "3601"), 1, "it goes on: {listing}");
+
+    let refused = runtime
+        .exec(&id, &["/bin/demo", "children", "1", "3602", "3602"], 1)
+        .await
+        .expect_err("it takes too long");
+    assert_eq!(refused.code(), Code::DeadlineExceeded);
+    let listing = runtime.output(&id, &["/bin/demo", "ps"]).await?;
+    assert_eq!(
+        (count(&listing, "3601"), count(&listing, "3602")),
+        (1, 0),
+        "its whole tree is gone: {listing}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_stubborn_container_is_killed_when_its_grace_is_over() -> Result<()> {
     story!("stop with grace");
     let runtime = Runtime::start().await?;

@@ -60,13 +60,14 @@ pub async fn exec_sync(
     let id = id::generate().map_err(|e| Failure::new(Class::Internal, format!("make an id: {e}")))?;
     let name = command.first().cloned().unwrap_or_default();
     let what = format!("execute {name:?} in container {}", container.id);
+    // The group of this exec goes away whatever happens, also if the caller does.
+    let mut group =
+        Group { runtime: runtime.clone(), container: container.clone(), id: id.clone(), kill: true };
     let prepared = {
-        let (runtime, container, id) = (runtime.clone(), container.clone(), id.clone());
+        let (runtime, container) = (runtime.clone(), container.clone());
         let joined = tokio::task::spawn_blocking(move || prepare(&runtime, &container, &id, command)).await;
         joined.unwrap_or_else(|e| Err(Failure::new(Class::Internal, format!("run blocking work: {e}"))))?
     };
-    // From here on the group of this exec exists; it goes away whatever happens, also if the caller does.
-    let group = Group { runtime: runtime.clone(), container: container.clone(), id };
     let pipe = |fd: OwnedFd| {
         pipe::Receiver::from_owned_fd(fd)
             .map_err(|e| Failure::new(Class::Internal, format!("{what}: read output: {e}")))
@@ -101,7 +102,11 @@ pub async fn exec_sync(
         };
         if timeout.is_zero() { Ok(run.await) } else { tokio::time::timeout(timeout, run).await }
     };
-    group.end().await;
+    // A command that ended may have left a process that is meant to go on: it becomes one of the container's.
+    group.kill = !matches!(finished, Ok(Ok(_)));
+    if group.kill {
+        group.end().await;
+    }
     match finished {
         Ok(Ok(exit)) => Ok(Output { stdout: out, stderr: err, exit_code: exit.cri_code() }),
         Ok(Err(_)) => Err(Failure::new(Class::Unavailable, format!("{what}: the supervisor was lost"))),
@@ -192,31 +197,37 @@ fn exec_group(id: &str) -> String {
     format!("exec-{}", &id[..16])
 }
 
-/// The group of one exec. Ending it kills the command and everything it started, and never the container.
+/// The group of one exec, removed when it is dropped.
 struct Group {
     runtime: Arc<Runtime>,
     container: Arc<ContainerRecord>,
     id: String,
+    /// Whether the command and everything it started is killed. Never the container.
+    kill: bool,
 }
 
 impl Group {
-    async fn end(self) {
-        let task = self.spawn_end();
-        if let Err(error) = task.await {
+    /// Ends the group and waits for it.
+    async fn end(&self) {
+        if let Err(error) = self.spawn_end().await {
             tracing::error!(%error, "group of an exec stays");
         }
     }
 
     fn spawn_end(&self) -> tokio::task::JoinHandle<()> {
         let (runtime, container, name) = (self.runtime.clone(), self.container.clone(), exec_group(&self.id));
+        let kill = self.kill;
         tokio::task::spawn_blocking(move || {
             let end = || -> kernel::cgroup::Result<()> {
                 let group = runtime.cgroups.group(container.cgroup.as_ref())?.exec_child(&name)?;
-                if group.exists() {
-                    group.kill(TEARDOWN_DEADLINE)?;
-                    group.remove(TEARDOWN_DEADLINE)?;
+                match (group.exists(), kill) {
+                    (false, _) => Ok(()),
+                    (true, false) => group.dissolve(TEARDOWN_DEADLINE),
+                    (true, true) => {
+                        group.kill(TEARDOWN_DEADLINE)?;
+                        group.remove(TEARDOWN_DEADLINE)
+                    }
                 }
-                Ok(())
             };
             if let Err(error) = end() {
                 tracing::warn!(container = %container.id, error = %crate::error::chain(&error), "group of an exec stays");
@@ -226,7 +237,7 @@ impl Group {
 }
 
 impl Drop for Group {
-    /// The caller went away, or the start failed.
+    /// The command has ended, its caller went away, or it could not be started.
     fn drop(&mut self) {
         drop(self.spawn_end());
     }

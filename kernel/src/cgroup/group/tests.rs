@@ -157,6 +157,21 @@ fn an_exec_is_killed_and_the_container_is_not() {
 }
 
 #[test]
+fn what_an_exec_leaves_behind_goes_on_in_the_container() {
+    let Some(host) = Host::new() else { return };
+    let exec = host.group.create_exec_child("exec-1").unwrap();
+    let mut shell = host.run(&exec.join(), "sleep 1000 & sleep 1000 & wait");
+    let running = host.wait_for(&exec, 3);
+    assert!(host.group.dissolve(DEADLINE).is_err(), "a container's group is not an exec's");
+    exec.dissolve(DEADLINE).unwrap();
+    assert!(!exec.exists());
+    assert_eq!(host.group.procs().unwrap(), running);
+    exec.dissolve(DEADLINE).unwrap();
+    host.group.kill(DEADLINE).unwrap();
+    shell.wait().unwrap();
+}
+
+#[test]
 fn the_name_of_an_exec_is_one_component() {
     let Some(host) = Host::new() else { return };
     for bad in ["", "..", "a/b", "/a"] {

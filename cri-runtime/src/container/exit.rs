@@ -2,12 +2,13 @@
 
 use launch::protocol::Exit;
 
-use super::create;
 use super::signal::SIGKILL;
+use super::{create, shares_processes};
 use crate::clock;
-use crate::error::Failure;
-use crate::record::{ContainerStage, Exited};
+use crate::error::{Failure, chain};
+use crate::record::{ContainerRecord, ContainerStage, Exited};
 use crate::runtime::Runtime;
+use crate::sandbox::TEARDOWN_DEADLINE;
 use crate::sandbox::worker::Worker;
 
 impl Worker {
@@ -23,47 +24,70 @@ impl Worker {
             self.forget(&id).await;
             return;
         }
-        let (group, before) = (container.record.cgroup.clone(), container.oom_kills);
-        let judged = self.blocking(move |runtime| Ok(judge(runtime, &exit, &group, before))).await;
-        match judged {
-            Ok(exited) => self.conclude(&id, exited).await,
+        let (record, before) = (container.record.clone(), container.oom_kills);
+        let concluded = self.blocking(move |runtime| {
+            if shares_processes(&record) {
+                // Nobody else ends what its first process started: that was not process 1 of a namespace.
+                let group = runtime.cgroups.group(record.cgroup.as_ref());
+                if let Err(error) = group.and_then(|group| group.kill(TEARDOWN_DEADLINE)) {
+                    tracing::error!(container = %record.id, error = %chain(&error), "processes of the container go on");
+                }
+            }
+            let exited = judge(runtime, &exit, &record.cgroup, before);
+            Ok(record_exit(runtime, record, exited))
+        });
+        match concluded.await {
+            Ok((record, stored)) => self.conclude(record, stored).await,
             Err(failure) => tracing::error!(container = %id, error = %failure, "exit is not judged"),
         }
-        self.forget(&id).await;
+        let runtime = self.runtime.clone();
+        tokio::spawn(async move { runtime.forget(&id).await });
     }
 
     /// A container whose end nobody saw (RC-03): its exit code is lost.
     pub(crate) async fn container_lost(&mut self, id: &str, why: &str) {
-        let started_at = match self.containers.get(id).map(|c| &c.record.stage) {
-            Some(ContainerStage::Started { started_at, .. }) => *started_at,
-            _ => return,
-        };
-        self.conclude(id, lost(started_at, why)).await;
+        let Some(container) = self.containers.get(id) else { return };
+        let ContainerStage::Started { started_at, .. } = container.record.stage else { return };
+        let (record, exited) = (container.record.clone(), lost(started_at, why));
+        match self.blocking(move |runtime| Ok(record_exit(runtime, record, exited))).await {
+            Ok((record, stored)) => self.conclude(record, stored).await,
+            Err(failure) => tracing::error!(container = %id, error = %failure, "loss is not recorded"),
+        }
     }
 
-    async fn conclude(&mut self, id: &str, exited: Exited) {
-        let Some(container) = self.containers.get_mut(id) else { return };
-        container.record.stage = ContainerStage::Exited(exited);
+    /// Publishes how a container ended and answers whoever waited for that.
+    async fn conclude(&mut self, record: ContainerRecord, stored: Result<(), Failure>) {
+        let id = record.id.clone();
+        let Some(container) = self.containers.get_mut(&id) else { return };
+        container.record = record.clone();
         container.process = None;
         container.stdin = None;
         container.stopping = None;
         let (stops, removes) =
             (std::mem::take(&mut container.stop_replies), std::mem::take(&mut container.remove_replies));
-        let record = container.record.clone();
-        let published = record.clone();
-        let stored = self.blocking(move |runtime| create::put(runtime, &record)).await;
-        kernel::failpoint::hit("container.exit.recorded");
-        self.runtime.index.publish_container(published);
+        self.runtime.index.publish_container(record);
         for reply in stops {
             let _ = reply.send(stored.clone());
         }
         if !removes.is_empty() {
-            let result = self.erase_container(id).await;
+            let result = self.erase_container(&id).await;
             for reply in removes {
                 let _ = reply.send(result.clone());
             }
         }
     }
+}
+
+/// Writes the record of a container that ended.
+fn record_exit(
+    runtime: &Runtime,
+    mut record: ContainerRecord,
+    exited: Exited,
+) -> (ContainerRecord, Result<(), Failure>) {
+    record.stage = ContainerStage::Exited(exited);
+    let stored = create::put(runtime, &record);
+    kernel::failpoint::hit("container.exit.recorded");
+    (record, stored)
 }
 
 /// What the status of a container says whose end nobody saw.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::stop_signal;
 use super::stopping::{Do, Stopping};
-use crate::error::{Class, Failure};
+use super::{shares_processes, stop_signal};
+use crate::error::chain;
 use crate::sandbox::worker::Worker;
 use crate::sandbox::{Reply, TEARDOWN_DEADLINE};
 
@@ -33,28 +33,30 @@ impl Worker {
                     tracing::warn!(container = %id, signal, %error, "stop signal cannot be sent; the kill follows");
                 }
             }
-            Do::Kill => self.kill_container(id).await,
+            Do::Kill => self.kill_container(id),
             Do::Wait => {}
         }
     }
 
-    /// Kills every process of a container: those of its group, not only the first (critical for host-pid containers).
-    /// Its exit is told by the supervisor.
-    pub(crate) async fn kill_container(&mut self, id: &str) {
+    /// Kills every process of a container. Its exit is told by the supervisor; nobody waits for it here.
+    pub(crate) fn kill_container(&self, id: &str) {
         let Some(container) = self.containers.get(id) else { return };
-        let group = container.record.cgroup.clone();
-        let process = container.process.as_ref().and_then(|p| p.try_clone().ok());
-        let killed = self.blocking(move |runtime| {
-            if let Some(process) = process {
-                // Its pid namespace dies with it, even if the group cannot be read.
-                let _ = process.send_signal(super::signal::SIGKILL);
-            }
-            let group =
-                runtime.cgroups.group(group.as_ref()).map_err(|e| Failure::because(Class::Internal, &e))?;
-            group.kill(TEARDOWN_DEADLINE).map_err(|e| Failure::because(Class::Internal, &e))
-        });
-        if let Err(failure) = killed.await {
-            tracing::error!(container = %id, error = %failure, "container cannot be killed whole");
+        if let Some(process) = &container.process
+            && let Err(error) = process.send_signal(super::signal::SIGKILL)
+            && error.raw_os_error() != Some(libc::ESRCH)
+        {
+            tracing::error!(container = %id, %error, "first process of the container cannot be killed");
         }
+        if !shares_processes(&container.record) {
+            // Process 1 takes its namespace along.
+            return;
+        }
+        let (runtime, group, id) = (self.runtime.clone(), container.record.cgroup.clone(), id.to_owned());
+        tokio::task::spawn_blocking(move || {
+            let group = runtime.cgroups.group(group.as_ref());
+            if let Err(error) = group.and_then(|group| group.kill(TEARDOWN_DEADLINE)) {
+                tracing::error!(container = %id, error = %chain(&error), "container cannot be killed whole");
+            }
+        });
     }
 }

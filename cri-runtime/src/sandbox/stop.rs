@@ -49,7 +49,7 @@ impl Worker {
         let running: Vec<String> =
             self.containers.values().filter(|c| c.is_running()).map(|c| c.record.id.clone()).collect();
         for id in &running {
-            self.kill_container(id).await;
+            self.kill_container(id);
         }
         let ending = self.ending.get_or_insert_with(|| Ending {
             stop_replies: Vec::new(),

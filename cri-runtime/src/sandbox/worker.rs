@@ -227,7 +227,7 @@ impl Worker {
         let orphans: Vec<String> =
             self.containers.values().filter(|c| c.is_running()).map(|c| c.record.id.clone()).collect();
         for id in orphans {
-            self.kill_container(&id).await;
+            self.kill_container(&id);
             self.container_lost(&id, "the supervisor of the container ended").await;
         }
         if self.pause.is_some() {
@@ -251,7 +251,7 @@ impl Worker {
             })
             .collect();
         for id in due {
-            self.kill_container(&id).await;
+            self.kill_container(&id);
         }
         self.expire_ending(now).await;
     }

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use kernel::event::wait_readable;
-use kernel::mount::open_tree_clone;
+use kernel::mount::{open_tree_clone, propagation, set_attr};
 use kernel::process::Pidfd;
 use kernel::socket::{Connection, Listener};
 use kernel::{path, spawn};
@@ -221,6 +221,8 @@ impl Client {
     pub fn ask(&mut self, id: &str, program: &Order<'_>, stdio: Stdio, streams: &[BorrowedFd<'_>]) -> u64 {
         self.tokens += 1;
         let root = open_tree_clone(Path::new("/"), true).unwrap();
+        // The host's root is shared where systemd runs, and so would the clone be: pivot_root refuses that.
+        set_attr(root.as_fd(), true, 0, 0, propagation::PRIVATE).unwrap();
         let mut descriptors = vec![root.as_fd()];
         descriptors.extend_from_slice(&program.descriptors);
         descriptors.extend_from_slice(streams);

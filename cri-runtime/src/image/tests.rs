@@ -57,18 +57,22 @@ impl Node {
     }
 
     /// Closes the store and opens it again.
-    fn reopen(&mut self) {
+    async fn reopen(&mut self) {
         let config = config(self.base.path());
-        // The lock goes with the last user of the store.
         let unused = Images::open(ImagesConfig::new(self.base.path().join("unused"))).unwrap();
         let old = std::mem::replace(&mut self.images, unused);
         old.drain_removals();
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while Arc::strong_count(&old) > 1 && std::time::Instant::now() < deadline {
-            std::thread::yield_now();
-        }
         drop(old);
-        self.images = Images::open(config).unwrap();
+        // The lock goes with the last user of the store, which may be a task that is about to end: it is let run.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        self.images = loop {
+            match Images::open(config.clone()) {
+                Err(StoreError::Locked(_)) if std::time::Instant::now() < deadline => {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+                opened => break opened.unwrap(),
+            }
+        };
     }
 
     fn path(&self, rest: &str) -> PathBuf {

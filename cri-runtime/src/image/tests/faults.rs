@@ -177,7 +177,7 @@ async fn a_damaged_record_costs_its_image_and_nothing_else() {
             let mut bytes = std::fs::read(&path).unwrap();
             change(&mut bytes);
             std::fs::write(&path, bytes).unwrap();
-            node.reopen();
+            node.reopen().await;
             assert!(node.images.status(&image.id).is_none(), "{damage} {directory}");
             assert!(node.images.status(&node.name("kept:1")).is_some(), "{damage} {directory}");
             assert!(node.count("quarantine") > 0);

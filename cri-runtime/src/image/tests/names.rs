@@ -32,7 +32,7 @@ async fn an_image_answers_to_every_form_of_its_name() {
         }
         assert!(node.images.status(&node.name("app/web:v2")).is_none());
         assert!(node.images.status("").is_none());
-        node.reopen();
+        node.reopen().await;
     }
     assert_eq!(node.images.fs_info().used_bytes, pulled.size);
     node.images.remove(&pulled.id).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_tag_that_moves_takes_only_itself_along() {
         assert_eq!(node.images.status(&node.name("a:1")).unwrap().id, second.id);
         let left = node.images.status(&first.id).expect("an image without tags stays until it is removed");
         assert!(left.repo_tags.is_empty() && left.repo_digests.len() == 1);
-        node.reopen();
+        node.reopen().await;
     }
 }
 
@@ -138,7 +138,7 @@ async fn what_a_container_holds_stays_until_it_lets_go() {
     assert!(node.images.hold("sha256:unknown", "container").is_err());
     node.images.remove(&pulled.id).await.unwrap();
     assert!(node.images.status(&pulled.id).is_none());
-    node.reopen();
+    node.reopen().await;
     assert_eq!(visible(&pulled, "etc/release").as_deref(), Some("held"), "gone before the holds were known");
     node.images.rebuild_holds([("container".to_owned(), pulled.id.clone())]).unwrap();
     assert_eq!(visible(&pulled, "etc/release").as_deref(), Some("held"));
@@ -160,7 +160,7 @@ async fn an_image_removed_while_held_can_be_pulled_again() {
     node.pull("a:1").await.unwrap();
     assert_eq!(node.registry.count(content.layers[0].digest.as_str()), 1, "its layers were still there");
     node.images.release("container").unwrap();
-    node.reopen();
+    node.reopen().await;
     node.images.rebuild_holds([]).unwrap();
     let image = node.images.status(&node.name("a:1")).unwrap();
     assert_eq!(visible(&image, "etc/release").as_deref(), Some("held"));
